@@ -1,0 +1,1 @@
+//! Typed settings from the environment; every problem is reported at once.

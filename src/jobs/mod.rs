@@ -1,0 +1,1 @@
+//! Background work, each a loop of claim, act, finish.

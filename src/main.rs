@@ -1,0 +1,3 @@
+//! The `verigate` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A local Stripe for development and tests.

@@ -1,0 +1,1 @@
+//! Knows Stripe, and nothing of us.

@@ -1,0 +1,1 @@
+//! The API tests: one binary, a file per route or promise.
