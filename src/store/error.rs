@@ -1,0 +1,66 @@
+//! What can go wrong between us and Postgres, by what the caller should do about it.
+
+use uuid::Uuid;
+
+/// A statement that did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, a time-out, no resources, or a server going down: the same call may work later.
+    #[error("the database cannot be reached or is too busy; try again")]
+    Unavailable(#[source] sqlx::Error),
+    /// A deadlock or a serialisation failure: run the whole transaction once more.
+    #[error("the transaction lost against another; run it once more")]
+    Contention(#[source] sqlx::Error),
+    /// Postgres refuses the data itself: trying again changes nothing.
+    #[error("the database refuses this data")]
+    Data(#[source] sqlx::Error),
+    /// A row that our own code can never have written.
+    #[error(
+        "row {id} of {table} holds an impossible {column}; restore it from a backup or correct it by hand"
+    )]
+    Inconsistent {
+        /// Its table.
+        table: &'static str,
+        /// The column at fault.
+        column: &'static str,
+        /// Its primary key.
+        id: Uuid,
+    },
+    /// Anything else: a bug of ours, or a schema that is not ours.
+    #[error("the database refused a statement; check that its migrations are current")]
+    Unexpected(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// May the very same call work later, with nothing changed by us?
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Contention(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    /// Sorts by SQLSTATE class (appendix A of the Postgres manual) rather than by message.
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        let code = match &error {
+            E::Database(database) => database.code(),
+            E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => {
+                return Self::Unavailable(error);
+            }
+            E::Encode(_) => return Self::Data(error),
+            _ => None,
+        };
+        match code.as_deref() {
+            Some("40001" | "40P01") => Self::Contention(error),
+            Some(c) if ["08", "53", "57"].iter().any(|class| c.starts_with(class)) => {
+                Self::Unavailable(error)
+            }
+            // A lock we could not get in time.
+            Some("55P03") => Self::Unavailable(error),
+            Some(c) if ["22", "23", "54"].iter().any(|class| c.starts_with(class)) => {
+                Self::Data(error)
+            }
+            _ => Self::Unexpected(error),
+        }
+    }
+}
