@@ -1,2 +1,28 @@
-//! Pure rules: no clock, no database, no network.
+//! Pure rules: what we know of a session, what it amounts to, and what to say about it.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`knowledge`] | the sum of everything we were told of one session, and how two such sums merge |
+//! | [`verdict`] | what that sum amounts to: the status it shows, and whether to doubt it |
+//! | [`refresh`] | when to ask Stripe because of a doubt |
+//! | [`person`] | the status of a person, out of all of their attempts |
+//! | [`failure`] | failure codes, in words that help |
+//! | [`status`], [`ids`] | the vocabulary |
+//!
+//! Nothing here reads a clock, a database or the network, so every rule can be tested over any order of events.
 #![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod failure;
+pub mod ids;
+pub mod knowledge;
+pub mod person;
+pub mod refresh;
+pub mod status;
+pub mod verdict;
+
+pub use failure::{Advice, Retry, advice};
+pub use ids::{AttemptId, SessionId, UserId};
+pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
+pub use person::{AttemptFacts, PersonState, derive_person};
+pub use status::{Redaction, Status, UserStatus};
+pub use verdict::{Doubt, Verdict};
