@@ -7,6 +7,7 @@
 //! | [`refresh`] | when to ask Stripe because of a doubt |
 //! | [`person`] | the status of a person, out of all of their attempts |
 //! | [`failure`] | failure codes, in words that help |
+//! | [`request`] | who asks to be verified, and through what |
 //! | [`status`], [`ids`] | the vocabulary |
 //!
 //! Nothing here reads a clock, a database or the network, so every rule can be tested over any order of events.
@@ -17,6 +18,7 @@ pub mod ids;
 pub mod knowledge;
 pub mod person;
 pub mod refresh;
+pub mod request;
 pub mod status;
 pub mod verdict;
 
@@ -24,5 +26,6 @@ pub use failure::{Advice, Retry, advice};
 pub use ids::{AttemptId, SessionId, UserId};
 pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
 pub use person::{AttemptFacts, PersonState, derive_person};
+pub use request::{Client, Person};
 pub use status::{Redaction, Status, UserStatus};
 pub use verdict::{Doubt, Verdict};

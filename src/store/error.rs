@@ -26,15 +26,33 @@ pub enum StoreError {
         /// Its primary key.
         id: Uuid,
     },
+    /// A row moved between finding and locking it: run the whole transaction once more.
+    #[error("a row changed while it was being locked; run the transaction once more")]
+    Moved,
     /// Anything else: a bug of ours, or a schema that is not ours.
     #[error("the database refused a statement; check that its migrations are current")]
     Unexpected(#[source] sqlx::Error),
 }
 
 impl StoreError {
+    /// For callers that find a row other than they left it.
+    pub fn moved() -> Self {
+        Self::Moved
+    }
+
+    /// Should the whole transaction be run once more, at once?
+    pub fn is_contention(&self) -> bool {
+        matches!(self, Self::Contention(_) | Self::Moved)
+    }
+
+    /// Is it the data, so that the same call can never work?
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Data(_))
+    }
+
     /// May the very same call work later, with nothing changed by us?
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Contention(_))
+        matches!(self, Self::Unavailable(_)) || self.is_contention()
     }
 }
 

@@ -1,7 +1,31 @@
 //! The only SQL, as plain functions: callers compose them in a transaction of their own.
+//!
+//! Rows are locked in one order everywhere, each table by ascending key, so that no two transactions wait for each
+//! other: `stripe_events`, `users`, `verifications`, `verification_history`. A person's row comes before their attempts.
 
+mod attempts;
 mod connection;
 mod error;
+mod journal;
+mod users;
+mod verifications;
+mod views;
 
+pub use attempts::{
+    Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
+    end_lease, find_current, insert_attempt,
+};
 pub use connection::{Db, Listener, MIGRATOR, Tx, connect, listen};
 pub use error::StoreError;
+pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
+pub use users::{
+    LockedUser, find_user, list_facts, lock_person, lock_user, notify_status, save_person,
+};
+pub use verifications::{
+    Verification, absorb_unclaimed, find_by_session, find_unlinked, insert_unclaimed, is_attempt,
+    link_session, lock_verifications, oldest_doubt_seconds, save_verification,
+};
+pub use views::{PersonView, find_person_view};
+
+/// Where Postgres announces, by user id, that a person's state may have changed.
+pub const STATUS_CHANNEL: &str = "verigate_status";

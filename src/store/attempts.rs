@@ -1,0 +1,210 @@
+//! The open attempt: made, leased and closed by `start`, claimed by whoever asks Stripe about it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Db, StoreError, Tx};
+use crate::domain::{AttemptId, Client, SessionId, UserId};
+
+/// How long one request alone may create or fetch a session; longer than any call to Stripe may take with its retries.
+const LEASE_SECONDS: f64 = 20.0;
+
+/// An attempt to be made.
+#[derive(Debug)]
+pub struct NewAttempt<'a> {
+    /// For whom.
+    pub user: UserId,
+    /// In live or test mode.
+    pub livemode: bool,
+    /// What asks for it.
+    pub client: Client,
+    /// The create parameters to freeze.
+    pub parameters: &'a Value,
+    /// Who holds the lease from the start.
+    pub holder: Uuid,
+}
+
+/// The attempt `start` hands out for this person, if one is open.
+pub async fn find_current(
+    tx: &mut Tx,
+    user: UserId,
+    livemode: bool,
+) -> Result<Option<AttemptId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"SELECT id FROM verifications WHERE user_id = $1 AND livemode = $2 AND current"#,
+        user.0,
+        livemode,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(AttemptId))
+}
+
+/// Makes the open attempt of a locked user, its lease taken.
+pub async fn insert_attempt(tx: &mut Tx, new: &NewAttempt<'_>) -> Result<AttemptId, StoreError> {
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        r#"INSERT INTO verifications
+               (id, user_id, livemode, client, parameters, current, lease_holder, lease_until, created_at)
+           VALUES ($1, $2, $3, $4, $5, true, $6, now() + make_interval(secs => $7), clock_timestamp())"#,
+        id,
+        new.user.0,
+        new.livemode,
+        new.client.as_str(),
+        new.parameters,
+        new.holder,
+        LEASE_SECONDS,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(AttemptId(id))
+}
+
+/// Takes the lease of an attempt if it is free or has run out.
+pub async fn claim_lease(
+    tx: &mut Tx,
+    attempt: AttemptId,
+    holder: Uuid,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        r#"UPDATE verifications
+           SET lease_holder = $2, lease_until = clock_timestamp() + make_interval(secs => $3)
+           WHERE id = $1 AND (lease_until IS NULL OR lease_until <= clock_timestamp())"#,
+        attempt.0,
+        holder,
+        LEASE_SECONDS,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends a lease that is still ours.
+pub async fn end_lease(tx: &mut Tx, attempt: AttemptId, holder: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"UPDATE verifications SET lease_holder = NULL, lease_until = NULL
+           WHERE id = $1 AND lease_holder = $2"#,
+        attempt.0,
+        holder,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends the attempt: the next click makes a new one.
+pub async fn close_attempt(tx: &mut Tx, attempt: AttemptId) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"UPDATE verifications
+           SET current = false, lease_holder = NULL, lease_until = NULL, updated_at = now()
+           WHERE id = $1"#,
+        attempt.0,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A session that one caller alone may now ask Stripe about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its attempt.
+    pub attempt: AttemptId,
+    /// The session.
+    pub session: SessionId,
+    /// How many hints a retrieval begun now answers.
+    pub hinted: i32,
+}
+
+struct ClaimRow {
+    id: Uuid,
+    session_id: String,
+    hinted: i32,
+}
+
+impl TryFrom<ClaimRow> for Claim {
+    type Error = StoreError;
+
+    fn try_from(row: ClaimRow) -> Result<Self, StoreError> {
+        let session = SessionId::parse(&row.session_id).ok_or(StoreError::Inconsistent {
+            table: "verifications",
+            column: "session_id",
+            id: row.id,
+        })?;
+        Ok(Self {
+            attempt: AttemptId(row.id),
+            session,
+            hinted: row.hinted,
+        })
+    }
+}
+
+/// Claims up to `limit` refreshes that are due `ahead` of the database's now, for `hold`: a worker that dies in between leaves them due again then.
+pub async fn claim_refreshes(
+    db: &Db,
+    limit: i64,
+    ahead: Duration,
+    hold: Duration,
+) -> Result<Vec<Claim>, StoreError> {
+    let rows = sqlx::query_as!(
+        ClaimRow,
+        r#"UPDATE verifications SET
+               refresh_due_at = now() + make_interval(secs => $2) + make_interval(secs => $3),
+               refresh_tries = refresh_tries + 1
+           WHERE id IN (
+               SELECT id FROM verifications
+               WHERE refresh_due_at <= now() + make_interval(secs => $2) AND session_id IS NOT NULL
+               ORDER BY refresh_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+           RETURNING id, session_id AS "session_id!", hinted"#,
+        limit,
+        ahead.as_secs_f64(),
+        hold.as_secs_f64(),
+    )
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter().map(Claim::try_from).collect()
+}
+
+/// Puts a claimed refresh off by `delay`, because Stripe could not be asked.
+pub async fn defer_refresh(db: &Db, attempt: AttemptId, delay: Duration) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"UPDATE verifications SET refresh_due_at = now() + make_interval(secs => $2)
+           WHERE id = $1 AND refresh_due_at IS NOT NULL"#,
+        attempt.0,
+        delay.as_secs_f64(),
+    )
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}
+
+/// Claims the person's newest open session for one look at Stripe: at most one in three seconds and twenty an hour.
+pub async fn claim_look(
+    db: &Db,
+    user: UserId,
+    livemode: bool,
+) -> Result<Option<Claim>, StoreError> {
+    let row = sqlx::query_as!(
+        ClaimRow,
+        r#"UPDATE verifications SET
+               looked_at = now(),
+               looks = CASE WHEN looks_since > now() - interval '1 hour' THEN looks + 1 ELSE 1 END,
+               looks_since =
+                   CASE WHEN looks_since > now() - interval '1 hour' THEN looks_since ELSE now() END
+           WHERE id = (
+               SELECT id FROM verifications
+               WHERE user_id = $1 AND livemode = $2 AND session_id IS NOT NULL AND gone_at IS NULL
+               ORDER BY created_at DESC, id DESC LIMIT 1)
+             AND (status IS NULL OR status IN ('requires_input', 'processing'))
+             AND (looked_at IS NULL OR looked_at <= now() - interval '3 seconds')
+             AND (looks_since IS NULL OR looks_since <= now() - interval '1 hour' OR looks < 20)
+           RETURNING id, session_id AS "session_id!", hinted"#,
+        user.0,
+        livemode,
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    row.map(Claim::try_from).transpose()
+}

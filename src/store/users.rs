@@ -1,0 +1,170 @@
+//! People: found by the host application's name, locked before their verifications.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Db, StoreError, Tx};
+use crate::domain::{AttemptFacts, AttemptId, Person, PersonState, Status, UserId, UserStatus};
+
+/// A person's row, locked until the transaction ends.
+#[derive(Clone, Debug)]
+pub struct LockedUser {
+    /// Its id.
+    pub id: UserId,
+    /// Who it is.
+    pub person: Person,
+    /// The status before whatever the transaction is about to change.
+    pub status: UserStatus,
+    /// What `verified_at` holds, as a Unix second.
+    pub verified_second: Option<i64>,
+}
+
+struct UserRow {
+    id: Uuid,
+    realm: String,
+    external_id: String,
+    email: Option<String>,
+    status: String,
+    verified_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<UserRow> for LockedUser {
+    type Error = StoreError;
+
+    fn try_from(row: UserRow) -> Result<Self, StoreError> {
+        let status = UserStatus::parse(&row.status).ok_or(StoreError::Inconsistent {
+            table: "users",
+            column: "status",
+            id: row.id,
+        })?;
+        Ok(Self {
+            id: UserId(row.id),
+            person: Person {
+                realm: row.realm,
+                external_id: row.external_id,
+                email: row.email,
+            },
+            status,
+            verified_second: row.verified_at.map(|at| at.timestamp()),
+        })
+    }
+}
+
+/// Makes the person's row if there is none, keeps its e-mail address current, and locks it.
+pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, StoreError> {
+    sqlx::query!(
+        r#"INSERT INTO users (id, realm, external_id, email) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (realm, external_id) DO UPDATE SET email = EXCLUDED.email
+           WHERE EXCLUDED.email IS NOT NULL AND users.email IS DISTINCT FROM EXCLUDED.email"#,
+        Uuid::now_v7(),
+        person.realm,
+        person.external_id,
+        person.email,
+    )
+    .execute(&mut **tx)
+    .await?;
+    let row = sqlx::query_as!(
+        UserRow,
+        r#"SELECT id, realm, external_id, email, status, verified_at FROM users
+           WHERE realm = $1 AND external_id = $2 FOR UPDATE"#,
+        person.realm,
+        person.external_id,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    row.try_into()
+}
+
+/// Locks the row of a person we have met.
+pub async fn lock_user(tx: &mut Tx, user: UserId) -> Result<LockedUser, StoreError> {
+    let row = sqlx::query_as!(
+        UserRow,
+        r#"SELECT id, realm, external_id, email, status, verified_at FROM users
+           WHERE id = $1 FOR UPDATE"#,
+        user.0,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    row.try_into()
+}
+
+/// The id of a person, if we have met them.
+pub async fn find_user(db: &Db, person: &Person) -> Result<Option<UserId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        r#"SELECT id FROM users WHERE realm = $1 AND external_id = $2"#,
+        person.realm,
+        person.external_id,
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(id.map(UserId))
+}
+
+/// What a person's status is derived from: every attempt of theirs, facts only.
+pub async fn list_facts(
+    tx: &mut Tx,
+    user: UserId,
+    livemode: bool,
+) -> Result<Vec<AttemptFacts>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT id, status, verdict_second, gone_at IS NOT NULL AS "gone!", created_at,
+                  session_id IS NOT NULL AS "has_session!", livemode
+           FROM verifications WHERE user_id = $1"#,
+        user.0,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(AttemptFacts {
+                status: parse_status(row.id, row.status.as_deref())?,
+                second: row.verdict_second,
+                gone: row.gone,
+                created_order: (row.created_at, AttemptId(row.id)),
+                has_session: row.has_session,
+                livemode_matches: row.livemode == livemode,
+            })
+        })
+        .collect()
+}
+
+/// Saves a derived status. `updated_at` moves only when the status does.
+pub async fn save_person(tx: &mut Tx, user: UserId, state: &PersonState) -> Result<(), StoreError> {
+    let verified_at = state
+        .verified_at_second
+        .and_then(|second| DateTime::<Utc>::from_timestamp(second, 0));
+    sqlx::query!(
+        r#"UPDATE users SET status = $2, verified_at = $3,
+                  updated_at = CASE WHEN status = $2 THEN updated_at ELSE clock_timestamp() END
+           WHERE id = $1"#,
+        user.0,
+        state.status.as_str(),
+        verified_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Tells every listening process, when the transaction commits, that this person's state may have changed.
+pub async fn notify_status(tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"SELECT pg_notify($1, $2)"#,
+        super::STATUS_CHANNEL,
+        user.0.to_string()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) fn parse_status(id: Uuid, text: Option<&str>) -> Result<Option<Status>, StoreError> {
+    text.map(|text| {
+        Status::parse(text).ok_or(StoreError::Inconsistent {
+            table: "verifications",
+            column: "status",
+            id,
+        })
+    })
+    .transpose()
+}
