@@ -1,1 +1,7 @@
 //! Everything that answers HTTP.
+
+mod assets;
+mod views;
+
+#[cfg(feature = "dev")]
+pub use self::views::gallery;

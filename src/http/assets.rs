@@ -1,0 +1,116 @@
+//! The static files: compiled in, and addressed by their content, so that a browser may keep them for ever.
+
+use std::sync::LazyLock;
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use sha2::{Digest, Sha256};
+
+/// A year; the address changes when the content does.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// For an address that may later mean other content.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("public, no-cache");
+const A_DAY: HeaderValue = HeaderValue::from_static("public, max-age=86400");
+
+/// The pages' style.
+pub(crate) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    let body = include_bytes!("../../static/verigate.css");
+    Asset::new("verigate", "css", "text/css; charset=utf-8", body)
+});
+
+/// The verify button's script.
+pub(crate) static VERIFY_SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    let body = include_bytes!("../../static/verify.js");
+    Asset::new("verify", "js", "text/javascript; charset=utf-8", body)
+});
+
+/// The live status's script.
+pub(crate) static STATUS_SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    let body = include_bytes!("../../static/status.js");
+    Asset::new("status", "js", "text/javascript; charset=utf-8", body)
+});
+
+/// The tab's icon.
+pub(crate) static ICON: LazyLock<Asset> = LazyLock::new(|| {
+    let body = include_bytes!("../../static/favicon.svg");
+    Asset::new("favicon", "svg", "image/svg+xml", body)
+});
+
+/// Browsers ask for this one unbidden, also beside JSON, and log an error when it is missing.
+const FAVICON_ICO: &[u8] = include_bytes!("../../static/favicon.ico");
+
+/// A file that is part of the binary.
+#[derive(Debug)]
+pub(crate) struct Asset {
+    name: &'static str,
+    extension: &'static str,
+    kind: HeaderValue,
+    body: &'static [u8],
+    address: String,
+}
+
+impl Asset {
+    fn new(
+        name: &'static str,
+        extension: &'static str,
+        kind: &'static str,
+        body: &'static [u8],
+    ) -> Self {
+        let hash = hex::encode(&Sha256::digest(body)[..8]);
+        Self {
+            name,
+            extension,
+            kind: HeaderValue::from_static(kind),
+            body,
+            address: format!("/static/{name}.{hash}.{extension}"),
+        }
+    }
+
+    /// Where a page finds it.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Is `file` this file's name, whatever its hash?
+    fn is_named(&self, file: &str) -> bool {
+        let mut parts = file.split('.');
+        parts.next() == Some(self.name)
+            && parts.next().is_some()
+            && parts.next() == Some(self.extension)
+            && parts.next().is_none()
+    }
+}
+
+/// `/static/{file}` and `/favicon.ico`.
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route("/static/{file}", get(send_asset))
+        .route("/favicon.ico", get(send_favicon))
+}
+
+async fn send_asset(Path(file): Path<String>) -> Response {
+    let all = [&*STYLE, &*VERIFY_SCRIPT, &*STATUS_SCRIPT, &*ICON];
+    let Some(asset) = all.into_iter().find(|asset| asset.is_named(&file)) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    // While servers of two versions run side by side, a page of one may ask the other for its files: today's
+    // content is better than a page without style, as long as nobody keeps it under yesterday's address.
+    let current = asset.address.strip_prefix("/static/") == Some(&file);
+    let keep = if current { FOR_EVER } else { ASK_AGAIN };
+    let headers = [
+        (header::CONTENT_TYPE, asset.kind.clone()),
+        (header::CACHE_CONTROL, keep),
+    ];
+    (headers, asset.body).into_response()
+}
+
+async fn send_favicon() -> Response {
+    let kind = HeaderValue::from_static("image/x-icon");
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, A_DAY)];
+    (headers, FAVICON_ICO).into_response()
+}

@@ -1,0 +1,123 @@
+//! The states a verification can be in for the person in front of it, and each one's heading.
+
+use chrono::{DateTime, Utc};
+
+/// What the verify page and the confirmation page can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum VerifyState {
+    /// Nothing was given yet: who asks, why, what to have ready, and the button.
+    NotStarted {
+        /// A quiet line above the button, about what happened before.
+        note: Option<Note>,
+    },
+    /// Back from Stripe, but Stripe has not told us yet that anything was given. Live.
+    Waiting,
+    /// Given, and being checked. Live.
+    Processing,
+    /// Done.
+    Verified {
+        /// When Stripe said so.
+        at: Option<DateTime<Utc>>,
+    },
+    /// Not verified, and another try can help.
+    AnotherTry {
+        /// What went wrong, and what to do differently.
+        advice: Advice,
+        /// How many tries are left, if that is limited.
+        tries_left: Option<u32>,
+    },
+    /// Not verified, and another try cannot help.
+    CannotRetry {
+        /// What went wrong, without accusation.
+        advice: Advice,
+    },
+    /// The person chose not to be verified by Stripe.
+    Declined,
+    /// There was no camera, or no permission to use it.
+    NoCamera,
+    /// Canceled, redacted or gone.
+    Closed,
+    /// It is us: the budget, the rate, Stripe or the database.
+    Unavailable {
+        /// Seconds until it is worth trying again, as in `Retry-After`.
+        retry_after: Option<u64>,
+    },
+}
+
+/// What went wrong and what is most likely to help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Advice {
+    /// The state in a heading.
+    pub(crate) heading: String,
+    /// The reason in plain words.
+    pub(crate) reason: String,
+    /// The things most likely to help.
+    pub(crate) tips: Vec<String>,
+}
+
+/// A quiet line on the first page about what happened before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// The window was closed before the end.
+    Left,
+    /// The window could not be opened, or broke.
+    Failed,
+}
+
+/// What the page was rendered from, in the words of `/status`: so that its script can tell a change from a repetition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// `status` as `/status` gives it.
+    pub(crate) status: String,
+    /// `last_error.code` as `/status` gives it.
+    pub(crate) error: Option<String>,
+}
+
+impl VerifyState {
+    /// Out of tries: an advice that is ours, not Stripe's.
+    pub(crate) fn attempts_used() -> Self {
+        Self::CannotRetry {
+            advice: Advice {
+                heading: "You have no tries left".to_owned(),
+                reason: "We could not verify your document, and the number of tries is limited."
+                    .to_owned(),
+                tips: Vec::new(),
+            },
+        }
+    }
+
+    /// The page's one heading: the state, not the feature.
+    pub(super) fn heading(&self) -> &str {
+        match self {
+            Self::NotStarted { .. } => "Verify your identity",
+            Self::Waiting => "We have not received your document yet",
+            Self::Processing => "We are checking your document",
+            Self::Verified { .. } => "Your identity is verified",
+            Self::AnotherTry { advice, .. } | Self::CannotRetry { advice } => &advice.heading,
+            Self::Declined => "You chose not to continue",
+            Self::NoCamera => "We need a camera",
+            Self::Closed => "This verification was closed",
+            Self::Unavailable { .. } => "We can’t verify right now",
+        }
+    }
+
+    /// The same for the browser's tab, where room is scarce.
+    pub(super) fn title(&self) -> &str {
+        match self {
+            Self::Waiting => "Waiting for your document",
+            Self::Processing => "Checking your document",
+            Self::Verified { .. } => "Verified",
+            _ => self.heading(),
+        }
+    }
+
+    /// Will the page change by itself?
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self, Self::Waiting | Self::Processing)
+    }
+
+    /// Can a verification be started from here, now or after the page has changed by itself?
+    pub(super) fn may_start(&self) -> bool {
+        !matches!(self, Self::Verified { .. })
+    }
+}
