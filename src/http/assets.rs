@@ -76,6 +76,12 @@ impl Asset {
         &self.address
     }
 
+    /// What it holds.
+    #[cfg(feature = "dev")]
+    pub(crate) fn body(&self) -> &'static [u8] {
+        self.body
+    }
+
     /// Is `file` this file's name, whatever its hash?
     fn is_named(&self, file: &str) -> bool {
         let mut parts = file.split('.');
@@ -86,6 +92,11 @@ impl Asset {
     }
 }
 
+/// Every file under `/static/`.
+pub(crate) fn all() -> [&'static Asset; 4] {
+    [&STYLE, &VERIFY_SCRIPT, &STATUS_SCRIPT, &ICON]
+}
+
 /// `/static/{file}` and `/favicon.ico`.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
@@ -94,8 +105,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn send_asset(Path(file): Path<String>) -> Response {
-    let all = [&*STYLE, &*VERIFY_SCRIPT, &*STATUS_SCRIPT, &*ICON];
-    let Some(asset) = all.into_iter().find(|asset| asset.is_named(&file)) else {
+    let Some(asset) = all().into_iter().find(|asset| asset.is_named(&file)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     // While servers of two versions run side by side, a page of one may ask the other for its files: today's

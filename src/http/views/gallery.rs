@@ -1,1 +1,126 @@
-//! Every page in every state with sample words, for review and for the browser's tests.
+//! Every page in every state with sample words, for review and for the tests that look at them all.
+
+use askama::Template;
+use chrono::DateTime;
+
+use crate::http::assets;
+
+use super::{
+    Chrome, ErrorPage, Known, Note, SignInPage, SignedOutPage, VerifyPage, VerifyState,
+    state::Advice,
+};
+
+/// Each page as a name for its file and its HTML.
+pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
+    let full = chrome();
+    let spare = Chrome {
+        purpose: String::new(),
+        alternative_url: None,
+        home_url: None,
+        test_mode: false,
+        ..full.clone()
+    };
+    let mut pages = Vec::new();
+    for (name, state) in states() {
+        pages.push((name.to_owned(), verify(&full, &state)?));
+        pages.push((format!("{name}-spare"), verify(&spare, &state)?));
+    }
+    for status in [400, 403, 404, 405, 413, 421, 422, 429, 500, 502, 503] {
+        let page = ErrorPage {
+            chrome: &full,
+            status,
+            request_id: Some("0193e2a0c1f47d3a"),
+            retry_after: Some(30),
+        };
+        pages.push((format!("error-{status}"), page.render()?));
+    }
+    for (name, chrome) in [("", &full), ("-spare", &spare)] {
+        pages.push((format!("sign-in{name}"), SignInPage { chrome }.render()?));
+        pages.push((
+            format!("signed-out{name}"),
+            SignedOutPage { chrome }.render()?,
+        ));
+    }
+    Ok(pages)
+}
+
+fn verify(chrome: &Chrome, state: &VerifyState) -> Result<String, askama::Error> {
+    let known = Known {
+        status: "processing".to_owned(),
+        error: None,
+    };
+    VerifyPage {
+        chrome,
+        state,
+        known: &known,
+        publishable_key: "pk_test_gallery",
+        stripe_js_url: "https://js.stripe.com/dahlia/stripe.js",
+    }
+    .render()
+}
+
+fn chrome() -> Chrome {
+    Chrome {
+        app_name: "Acme".to_owned(),
+        purpose: "We need this before you can rent a car, so that nobody can do it in your name."
+            .to_owned(),
+        support_url: "https://acme.example/help".to_owned(),
+        privacy_url: "https://acme.example/privacy".to_owned(),
+        alternative_url: Some("https://acme.example/verify-in-person".to_owned()),
+        home_url: Some("https://acme.example/".to_owned()),
+        test_mode: true,
+    }
+}
+
+fn states() -> Vec<(&'static str, VerifyState)> {
+    let at = DateTime::from_timestamp(1_795_441_500, 0);
+    let advice = Advice {
+        heading: "Your document has expired".to_owned(),
+        reason: "The date on the document has passed, so it can no longer be accepted.".to_owned(),
+        tips: vec!["Use a document that is still valid.".to_owned(), "A passport, a driving licence and an identity card all count: any one of them is enough.".to_owned()],
+    };
+    vec![
+        ("not-started", VerifyState::NotStarted { note: None }),
+        (
+            "left",
+            VerifyState::NotStarted {
+                note: Some(Note::Left),
+            },
+        ),
+        (
+            "failed",
+            VerifyState::NotStarted {
+                note: Some(Note::Failed),
+            },
+        ),
+        ("waiting", VerifyState::Waiting),
+        ("processing", VerifyState::Processing),
+        ("verified", VerifyState::Verified { at }),
+        (
+            "another-try",
+            VerifyState::AnotherTry {
+                advice: advice.clone(),
+                tries_left: Some(2),
+            },
+        ),
+        ("cannot-retry", VerifyState::CannotRetry { advice }),
+        ("attempts-used", VerifyState::attempts_used()),
+        ("declined", VerifyState::Declined),
+        ("no-camera", VerifyState::NoCamera),
+        ("closed", VerifyState::Closed),
+        (
+            "unavailable",
+            VerifyState::Unavailable {
+                retry_after: Some(120),
+            },
+        ),
+    ]
+}
+
+/// The files the pages ask for, each with its address.
+pub fn files() -> Vec<(String, &'static [u8])> {
+    assets::all()
+        .iter()
+        .map(|asset| (asset.address().to_owned(), asset.body()))
+        .collect()
+}

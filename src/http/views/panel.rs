@@ -2,7 +2,11 @@
 
 use askama::Template;
 
-use super::{Chrome, state::VerifyState, words};
+use super::{
+    Chrome,
+    state::{Note, VerifyState},
+    words,
+};
 
 /// The card that says one state.
 #[derive(Debug, Template)]

@@ -23,6 +23,6 @@ pub(super) fn tries(left: u32) -> String {
 }
 
 /// A moment for people; the zone is named because we do not know theirs.
-pub(super) fn moment(at: &DateTime<Utc>) -> String {
+pub(super) fn moment(at: DateTime<Utc>) -> String {
     at.format("%-d %B %Y at %H:%M UTC").to_string()
 }
