@@ -1,1 +1,5 @@
 //! Background work, each a loop of claim, act, finish.
+
+mod refresh;
+
+pub use refresh::run_refresh;

@@ -14,6 +14,8 @@ const LEASE_SECONDS: f64 = 20.0;
 /// An attempt to be made.
 #[derive(Debug)]
 pub struct NewAttempt<'a> {
+    /// Its id, named in the parameters too.
+    pub id: AttemptId,
     /// For whom.
     pub user: UserId,
     /// In live or test mode.
@@ -43,13 +45,12 @@ pub async fn find_current(
 }
 
 /// Makes the open attempt of a locked user, its lease taken.
-pub async fn insert_attempt(tx: &mut Tx, new: &NewAttempt<'_>) -> Result<AttemptId, StoreError> {
-    let id = Uuid::now_v7();
+pub async fn insert_attempt(tx: &mut Tx, new: &NewAttempt<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         r#"INSERT INTO verifications
                (id, user_id, livemode, client, parameters, current, lease_holder, lease_until, created_at)
            VALUES ($1, $2, $3, $4, $5, true, $6, now() + make_interval(secs => $7), clock_timestamp())"#,
-        id,
+        new.id.0,
         new.user.0,
         new.livemode,
         new.client.as_str(),
@@ -59,7 +60,7 @@ pub async fn insert_attempt(tx: &mut Tx, new: &NewAttempt<'_>) -> Result<Attempt
     )
     .execute(&mut **tx)
     .await?;
-    Ok(AttemptId(id))
+    Ok(())
 }
 
 /// Takes the lease of an attempt if it is free or has run out.
@@ -116,12 +117,15 @@ pub struct Claim {
     pub session: SessionId,
     /// How many hints a retrieval begun now answers.
     pub hinted: i32,
+    /// Refreshes tried before this one.
+    pub refresh_tries: i32,
 }
 
 struct ClaimRow {
     id: Uuid,
     session_id: String,
     hinted: i32,
+    refresh_tries: i32,
 }
 
 impl TryFrom<ClaimRow> for Claim {
@@ -137,6 +141,7 @@ impl TryFrom<ClaimRow> for Claim {
             attempt: AttemptId(row.id),
             session,
             hinted: row.hinted,
+            refresh_tries: row.refresh_tries,
         })
     }
 }
@@ -151,13 +156,12 @@ pub async fn claim_refreshes(
     let rows = sqlx::query_as!(
         ClaimRow,
         r#"UPDATE verifications SET
-               refresh_due_at = now() + make_interval(secs => $2) + make_interval(secs => $3),
-               refresh_tries = refresh_tries + 1
+               refresh_due_at = now() + make_interval(secs => $2) + make_interval(secs => $3)
            WHERE id IN (
                SELECT id FROM verifications
                WHERE refresh_due_at <= now() + make_interval(secs => $2) AND session_id IS NOT NULL
                ORDER BY refresh_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-           RETURNING id, session_id AS "session_id!", hinted"#,
+           RETURNING id, session_id AS "session_id!", hinted, refresh_tries"#,
         limit,
         ahead.as_secs_f64(),
         hold.as_secs_f64(),
@@ -170,7 +174,8 @@ pub async fn claim_refreshes(
 /// Puts a claimed refresh off by `delay`, because Stripe could not be asked.
 pub async fn defer_refresh(db: &Db, attempt: AttemptId, delay: Duration) -> Result<(), StoreError> {
     sqlx::query!(
-        r#"UPDATE verifications SET refresh_due_at = now() + make_interval(secs => $2)
+        r#"UPDATE verifications SET
+               refresh_due_at = now() + make_interval(secs => $2), refresh_tries = refresh_tries + 1
            WHERE id = $1 AND refresh_due_at IS NOT NULL"#,
         attempt.0,
         delay.as_secs_f64(),
@@ -200,7 +205,7 @@ pub async fn claim_look(
              AND (status IS NULL OR status IN ('requires_input', 'processing'))
              AND (looked_at IS NULL OR looked_at <= now() - interval '3 seconds')
              AND (looks_since IS NULL OR looks_since <= now() - interval '1 hour' OR looks < 20)
-           RETURNING id, session_id AS "session_id!", hinted"#,
+           RETURNING id, session_id AS "session_id!", hinted, refresh_tries"#,
         user.0,
         livemode,
     )

@@ -19,8 +19,6 @@ pub struct Verification {
     pub id: AttemptId,
     /// Whose it is; none while unclaimed.
     pub user_id: Option<UserId>,
-    /// Of live or of test mode.
-    pub livemode: bool,
     /// The create parameters, frozen.
     pub parameters: Value,
     /// Stripe's session, once there is one.
@@ -37,22 +35,17 @@ pub struct Verification {
     pub answered: i32,
     /// Retrievals since doubt began.
     pub refresh_tries: i32,
-    /// Is a refresh due at some time?
-    pub refresh_is_due: bool,
     /// Stripe does not have it (any more).
     pub gone: bool,
     /// Is it the attempt `start` hands out?
     pub current: bool,
     /// Older than Stripe keeps an idempotency key with certainty.
     pub key_may_have_expired: bool,
-    /// Who holds the lease, if it has not run out.
-    pub lease_holder: Option<Uuid>,
 }
 
 struct VerificationRow {
     id: Uuid,
     user_id: Option<Uuid>,
-    livemode: bool,
     parameters: Value,
     session_id: Option<String>,
     status: Option<String>,
@@ -67,11 +60,9 @@ struct VerificationRow {
     hinted: i32,
     answered: i32,
     refresh_tries: i32,
-    refresh_due_at: Option<DateTime<Utc>>,
     gone_at: Option<DateTime<Utc>>,
     current: bool,
     key_may_have_expired: bool,
-    lease_holder: Option<Uuid>,
 }
 
 impl TryFrom<VerificationRow> for Verification {
@@ -108,7 +99,6 @@ impl TryFrom<VerificationRow> for Verification {
         Ok(Self {
             id: AttemptId(id),
             user_id: row.user_id.map(UserId),
-            livemode: row.livemode,
             parameters: row.parameters,
             session_id,
             status: parse_status(id, row.status.as_deref())?,
@@ -123,11 +113,9 @@ impl TryFrom<VerificationRow> for Verification {
             hinted: row.hinted,
             answered: row.answered,
             refresh_tries: row.refresh_tries,
-            refresh_is_due: row.refresh_due_at.is_some(),
             gone: row.gone_at.is_some(),
             current: row.current,
             key_may_have_expired: row.key_may_have_expired,
-            lease_holder: row.lease_holder,
         })
     }
 }
@@ -148,11 +136,10 @@ pub async fn lock_verifications(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         VerificationRow,
-        r#"SELECT id, user_id, livemode, parameters, session_id, status, redaction, event_second,
+        r#"SELECT id, user_id, parameters, session_id, status, redaction, event_second,
                   events_told, verified_second, read_as_of, read_until, reads_told, unknown_status,
-                  hinted, answered, refresh_tries, refresh_due_at, gone_at, current,
-                  created_at < now() - interval '20 hours' AS "key_may_have_expired!",
-                  CASE WHEN lease_until > now() THEN lease_holder END AS lease_holder
+                  hinted, answered, refresh_tries, gone_at, current,
+                  created_at < now() - interval '20 hours' AS "key_may_have_expired!"
            FROM verifications WHERE id = ANY($1) ORDER BY id FOR UPDATE"#,
         &ids,
     )

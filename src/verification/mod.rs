@@ -1,1 +1,54 @@
-//! The use cases, and the one door for a status change.
+//! The use cases, and the one door for a status change: start, hear, look and refresh.
+//!
+//! Everything that changes a status goes through [`observe`]: an observation is merged into its session's row, and
+//! the row's status, the history, the reports and the person's status follow in the same transaction.
+
+mod again;
+mod ask;
+mod flight;
+mod hear;
+mod observe;
+mod open;
+mod read;
+mod refresh;
+mod start;
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::{store::Db, stripe};
+
+pub use hear::{HearError, Heard};
+pub use refresh::Refreshed;
+pub use start::{StartError, Started};
+
+/// What the use cases need to know of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Are the keys live ones? Rows and deliveries of the other mode are kept apart.
+    pub livemode: bool,
+    /// Where Stripe sends the person back to.
+    pub return_url: Url,
+}
+
+/// The use cases. Cheap to clone; holds no state but the starts that are under way.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    db: Db,
+    stripe: stripe::Client,
+    settings: Arc<Settings>,
+    flights: flight::Flights,
+}
+
+impl Verifier {
+    /// Wires the use cases to a database and to Stripe.
+    pub fn new(db: Db, stripe: stripe::Client, settings: Settings) -> Self {
+        Self {
+            db,
+            stripe,
+            settings: Arc::new(settings),
+            flights: flight::Flights::default(),
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Verifier;
 use crate::{
-    domain::{AttemptId, Knowledge, SessionId, UserId, derive_person, refresh},
+    domain::{AttemptId, Doubt, Knowledge, Redaction, SessionId, Verdict, derive_person, refresh},
     store::{self, LockedUser, StoreError, Tx, Verification},
 };
 
@@ -28,7 +28,10 @@ pub(super) enum Source {
     /// A webhook that only says "look".
     Hint,
     /// Stripe was asked. It answers all hints counted when the question was put, if that is known.
-    Read { answers: Option<i32>, unknown_status: Option<String> },
+    Read {
+        answers: Option<i32>,
+        unknown_status: Option<String>,
+    },
     /// Stripe was asked, and has no such session.
     Gone,
 }
@@ -50,7 +53,8 @@ impl Verifier {
         observation: &Observation,
     ) -> Result<Verification, StoreError> {
         let (user, mut verification) = self.place(tx, session, naming).await?;
-        self.fold(tx, user.as_ref(), &mut verification, observation).await?;
+        self.fold(tx, user.as_ref(), &mut verification, observation)
+            .await?;
         Ok(verification)
     }
 
@@ -109,7 +113,10 @@ impl Verifier {
             Some((unclaimed, None)) => {
                 let rows = store::lock_verifications(tx, &[unclaimed, attempt]).await?;
                 known_before = rows.into_iter().find(|row| row.id == unclaimed);
-                if known_before.as_ref().is_none_or(|row| row.user_id.is_some()) {
+                if known_before
+                    .as_ref()
+                    .is_none_or(|row| row.user_id.is_some())
+                {
                     return Err(StoreError::moved());
                 }
             }
@@ -176,8 +183,8 @@ impl Verifier {
 /// What of a row people can see.
 #[derive(Debug, PartialEq)]
 struct Shown {
-    verdict: Option<crate::domain::Verdict>,
-    redaction: crate::domain::Redaction,
+    verdict: Option<Verdict>,
+    redaction: Redaction,
     gone: bool,
 }
 
@@ -185,10 +192,10 @@ impl Shown {
     fn of(verification: &Verification) -> Self {
         Self {
             // The second alone is no news: a later look that says the same changes nothing.
-            verdict: verification
-                .knowledge
-                .verdict()
-                .map(|verdict| crate::domain::Verdict { second: 0, ..verdict }),
+            verdict: verification.knowledge.verdict().map(|verdict| Verdict {
+                second: 0,
+                ..verdict
+            }),
             redaction: verification.knowledge.redaction,
             gone: verification.gone,
         }
@@ -200,7 +207,10 @@ fn schedule(verification: &mut Verification, source: &Source) -> Option<Duration
     match source {
         Source::Event => {}
         Source::Hint => verification.hinted += 1,
-        Source::Read { answers, unknown_status } => {
+        Source::Read {
+            answers,
+            unknown_status,
+        } => {
             verification.gone = false;
             verification.answered = verification.answered.max(answers.unwrap_or(0));
             verification.unknown_status.clone_from(unknown_status);
@@ -217,7 +227,10 @@ fn schedule(verification: &mut Verification, source: &Source) -> Option<Duration
             verification.answered = verification.hinted;
         }
     }
-    let doubt = verification.knowledge.doubt().filter(|_| !verification.gone);
+    let doubt = verification
+        .knowledge
+        .doubt()
+        .filter(|_| !verification.gone);
     let tries = u32::try_from(verification.refresh_tries).unwrap_or(0);
     let due = match source {
         Source::Read { .. } => refresh::after_try(doubt, tries, rand::random()),
@@ -226,19 +239,24 @@ fn schedule(verification: &mut Verification, source: &Source) -> Option<Duration
     if due.is_some_and(|due| due.alarm) {
         tracing::error!(
             verification.id = %verification.id,
-            doubt = doubt.map(crate::domain::Doubt::as_str),
+            doubt = doubt.map(Doubt::as_str),
             tries,
             "Stripe's answers do not settle this session; look at it in the Dashboard"
         );
     }
     let hinted = !verification.gone && verification.hinted > verification.answered;
-    verification.refresh_tries =
-        due.and_then(|due| i32::try_from(due.tries).ok()).unwrap_or_default();
-    due.map(|due| due.after).or(hinted.then_some(refresh::FIRST_DELAY))
+    verification.refresh_tries = due
+        .and_then(|due| i32::try_from(due.tries).ok())
+        .unwrap_or_default();
+    due.map(|due| due.after)
+        .or(hinted.then_some(refresh::FIRST_DELAY))
 }
 
 async fn lock_one(tx: &mut Tx, id: AttemptId) -> Result<Verification, StoreError> {
-    store::lock_verifications(tx, &[id]).await?.pop().ok_or_else(StoreError::moved)
+    store::lock_verifications(tx, &[id])
+        .await?
+        .pop()
+        .ok_or_else(StoreError::moved)
 }
 
 fn alarm_second_session(attempt: AttemptId, session: &SessionId) {
@@ -248,12 +266,4 @@ fn alarm_second_session(attempt: AttemptId, session: &SessionId) {
         stripe.session = %session,
         "a second session names an attempt that has one already; it stays unclaimed, find out who created it"
     );
-}
-
-/// Whose row it is, for callers that have not locked the person yet.
-pub(super) async fn owner_of(
-    tx: &mut Tx,
-    session: &SessionId,
-) -> Result<Option<UserId>, StoreError> {
-    Ok(store::find_by_session(tx, session).await?.and_then(|(_, owner)| owner))
 }

@@ -1,0 +1,48 @@
+//! Asks Stripe about sessions whose status is in doubt, when they are due.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    store::{self, Db},
+    verification::Verifier,
+};
+
+/// How often due sessions are looked for: an index scan that finds nothing on most days.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until `shutdown`; a step under way is finished first.
+pub async fn run_refresh(verifier: Verifier, db: Db, shutdown: CancellationToken) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reachable = true;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let step = verifier.refresh_due(Duration::ZERO).await;
+        if let Ok(age) = store::oldest_doubt_seconds(&db).await {
+            metrics::gauge!("verigate_oldest_doubt_seconds").set(age);
+        }
+        // A database that is away is told once, not every second.
+        match step {
+            Ok(_) if !reachable => {
+                reachable = true;
+                tracing::info!("the refresh worker reaches the database again");
+            }
+            Ok(_) => {}
+            Err(error) if reachable => {
+                reachable = false;
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "the refresh worker cannot reach the database; it goes on trying"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The flight of one start: take the lease, ask Stripe with no transaction open, settle.
+//!
+//! The attempt's row exists before Stripe is called and its id is the Idempotency-Key, so a process may die between any
+//! two steps: the next click repeats the call and gets the same session.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{
+    Verifier,
+    again::again_if_lost,
+    ask::Found,
+    observe::{Observation, Source},
+    read,
+    start::{Opened, StartError, refusal},
+};
+use crate::{
+    domain::{AttemptId, Client, Person, Redaction, SessionId, Status, UserId, UserStatus},
+    store::{self, NewAttempt, StoreError, Tx, Verification},
+    stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionType, VerificationSession},
+};
+
+/// How long a request waits for another process's lease.
+const LEASE_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it asks.
+const LEASE_POLL: Duration = Duration::from_millis(100);
+/// How often a start begins anew because the session turned out not to be open.
+const RESTARTS: u32 = 2;
+
+/// Whose turn it is, after the first transaction.
+enum Turn {
+    Ours(Lease),
+    Theirs,
+    Over(StartError),
+}
+
+/// One attempt, ours alone for a while.
+pub(super) struct Lease {
+    pub(super) holder: Uuid,
+    pub(super) user: UserId,
+    pub(super) attempt: AttemptId,
+    pub(super) session: Option<SessionId>,
+    pub(super) parameters: serde_json::Value,
+    pub(super) key_may_have_expired: bool,
+}
+
+impl Verifier {
+    /// Runs one start to its end.
+    pub(super) async fn open(&self, person: &Person, client: Client) -> Result<Opened, StartError> {
+        let holder = Uuid::new_v4();
+        let deadline = Instant::now() + LEASE_PATIENCE;
+        let mut restarts = 0;
+        loop {
+            let lease = match self
+                .take_turn(person, client, holder)
+                .await
+                .map_err(store_failure)?
+            {
+                Turn::Over(reason) => return Err(reason),
+                Turn::Theirs if Instant::now() >= deadline => return Err(busy()),
+                Turn::Theirs => {
+                    sleep(LEASE_POLL).await;
+                    continue;
+                }
+                Turn::Ours(lease) => lease,
+            };
+            if let Some(opened) = self.fly(&lease).await? {
+                return Ok(opened);
+            }
+            restarts += 1;
+            if restarts > RESTARTS {
+                tracing::error!(verification.id = %lease.attempt, "no session stays open for this person");
+                return Err(busy());
+            }
+        }
+    }
+
+    /// Asks Stripe and settles; `None` if the attempt is over and a new one is to be made.
+    async fn fly(&self, lease: &Lease) -> Result<Option<Opened>, StartError> {
+        match self.find_or_create(lease).await {
+            Ok(Found::Session(reply, cause)) => self
+                .settle(lease, &reply, cause)
+                .await
+                .map_err(store_failure),
+            Ok(Found::Gone) => {
+                self.mark_gone(lease).await.map_err(store_failure)?;
+                Ok(None)
+            }
+            Ok(Found::Nothing(why)) => {
+                self.close(lease, why).await.map_err(store_failure)?;
+                Ok(None)
+            }
+            Err(error) => {
+                let reason = refusal(&error);
+                let done = if error.status() == Some(400) {
+                    // The parameters are frozen, so the same call would be refused for ever.
+                    self.close(lease, "closed: Stripe refused to create a session")
+                        .await
+                } else {
+                    self.release(lease).await
+                };
+                done.map_err(store_failure)?;
+                Err(reason)
+            }
+        }
+    }
+
+    /// The first transaction: the person is locked, their open attempt found or made, its lease taken if it is free.
+    async fn take_turn(
+        &self,
+        person: &Person,
+        client: Client,
+        holder: Uuid,
+    ) -> Result<Turn, StoreError> {
+        again_if_lost(|| async move {
+            let mut tx = self.db.begin().await?;
+            let turn = self.choose_turn(&mut tx, person, client, holder).await;
+            if turn.is_ok() {
+                tx.commit().await?;
+            }
+            turn
+        })
+        .await
+    }
+
+    async fn choose_turn(
+        &self,
+        tx: &mut Tx,
+        person: &Person,
+        client: Client,
+        holder: Uuid,
+    ) -> Result<Turn, StoreError> {
+        let user = store::lock_person(tx, person).await?;
+        if user.status == UserStatus::Verified {
+            return Ok(Turn::Over(StartError::AlreadyVerified));
+        }
+        if let Some(id) = store::find_current(tx, user.id, self.settings.livemode).await? {
+            let rows = store::lock_verifications(tx, &[id]).await?;
+            let current = rows.into_iter().next().ok_or_else(StoreError::moved)?;
+            if current.status == Some(Status::Processing) && !is_over(&current) {
+                return Ok(Turn::Over(StartError::Processing));
+            }
+            if !is_over(&current) {
+                if !store::claim_lease(tx, id, holder).await? {
+                    return Ok(Turn::Theirs);
+                }
+                return Ok(Turn::Ours(Lease {
+                    holder,
+                    user: user.id,
+                    attempt: id,
+                    session: current.session_id,
+                    parameters: current.parameters,
+                    key_may_have_expired: current.key_may_have_expired,
+                }));
+            }
+            store::close_attempt(tx, id).await?;
+        } else if user.status == UserStatus::Processing {
+            return Ok(Turn::Over(StartError::Processing));
+        }
+        self.begin_attempt(tx, user.id, client, holder)
+            .await
+            .map(Turn::Ours)
+    }
+
+    async fn begin_attempt(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        client: Client,
+        holder: Uuid,
+    ) -> Result<Lease, StoreError> {
+        let attempt = AttemptId(Uuid::now_v7());
+        let parameters = serde_json::to_value(self.create_parameters(attempt)).unwrap_or_default();
+        let new = NewAttempt {
+            id: attempt,
+            user,
+            livemode: self.settings.livemode,
+            client,
+            parameters: &parameters,
+            holder,
+        };
+        store::insert_attempt(tx, &new).await?;
+        let cause = format!("started by a {} client", client.as_str());
+        store::record_history(tx, attempt, None, None, &cause).await?;
+        Ok(Lease {
+            holder,
+            user,
+            attempt,
+            session: None,
+            parameters,
+            key_may_have_expired: false,
+        })
+    }
+
+    fn create_parameters(&self, attempt: AttemptId) -> CreateSession {
+        CreateSession {
+            type_: Some(SessionType::Document),
+            return_url: Some(self.settings.return_url.to_string()),
+            client_reference_id: Some(attempt.to_string()),
+            metadata: [(ATTEMPT_KEY.to_owned(), attempt.to_string())].into(),
+            ..CreateSession::default()
+        }
+    }
+
+    /// The second transaction: links the session, merges what Stripe said, ends the lease.
+    async fn settle(
+        &self,
+        lease: &Lease,
+        reply: &Reply<VerificationSession>,
+        cause: &str,
+    ) -> Result<Option<Opened>, StoreError> {
+        // The client takes no session without an id that can be stored.
+        let Some(session) = &SessionId::parse(&reply.value.id) else {
+            return Ok(None);
+        };
+        again_if_lost(|| async move {
+            let mut tx = self.db.begin().await?;
+            let user = store::lock_user(&mut tx, lease.user).await?;
+            let Some(mut row) = self.attach(&mut tx, lease.attempt, session).await? else {
+                store::close_attempt(&mut tx, lease.attempt).await?;
+                tx.commit().await?;
+                return Ok(None);
+            };
+            let observation = read::answer(reply, None, cause);
+            self.fold(&mut tx, Some(&user), &mut row, &observation)
+                .await?;
+            store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
+            let opened = opened(&row, session, &reply.value);
+            if opened.is_none() && row.status != Some(Status::Processing) {
+                store::close_attempt(&mut tx, lease.attempt).await?;
+            }
+            tx.commit().await?;
+            Ok(opened)
+        })
+        .await
+    }
+
+    async fn mark_gone(&self, lease: &Lease) -> Result<(), StoreError> {
+        again_if_lost(|| async move {
+            let mut tx = self.db.begin().await?;
+            let user = store::lock_user(&mut tx, lease.user).await?;
+            let rows = store::lock_verifications(&mut tx, &[lease.attempt]).await?;
+            if let Some(mut row) = rows
+                .into_iter()
+                .next()
+                .filter(|row| row.session_id.is_some())
+            {
+                let observation = Observation {
+                    cause: "gone: Stripe has no such session (read at start)".to_owned(),
+                    source: Source::Gone,
+                    ..Observation::default()
+                };
+                self.fold(&mut tx, Some(&user), &mut row, &observation)
+                    .await?;
+            }
+            store::close_attempt(&mut tx, lease.attempt).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn close(&self, lease: &Lease, why: &str) -> Result<(), StoreError> {
+        again_if_lost(|| async move {
+            let mut tx = self.db.begin().await?;
+            store::lock_user(&mut tx, lease.user).await?;
+            store::close_attempt(&mut tx, lease.attempt).await?;
+            store::record_history(&mut tx, lease.attempt, None, None, why).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Nothing can come of this attempt any more.
+fn is_over(row: &Verification) -> bool {
+    row.gone
+        || row.knowledge.redaction != Redaction::None
+        || matches!(row.status, Some(Status::Canceled | Status::Verified))
+}
+
+/// What to hand out, if the row and Stripe agree that the session waits for the person.
+fn opened(row: &Verification, session: &SessionId, answer: &VerificationSession) -> Option<Opened> {
+    if row.status != Some(Status::RequiresInput) || is_over(row) {
+        return None;
+    }
+    Some(Opened {
+        attempt: row.id,
+        session: session.clone(),
+        client_secret: answer.client_secret.clone()?,
+        url: answer.url.clone()?,
+    })
+}
+
+fn busy() -> StartError {
+    StartError::Busy {
+        retry_after: Duration::from_secs(1),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+fn store_failure(error: StoreError) -> StartError {
+    tracing::error!(
+        error = &error as &dyn std::error::Error,
+        "a start could not be saved"
+    );
+    if error.is_unavailable() {
+        StartError::Unavailable
+    } else {
+        StartError::Broken
+    }
+}

@@ -1,0 +1,147 @@
+//! Asks Stripe: for a person who waits, and for rows that what we were told does not settle.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Verifier,
+    again::again_if_lost,
+    observe::{Observation, Source},
+    read,
+};
+use crate::{
+    domain::{Person, SessionId, refresh::backoff},
+    store::{self, Claim, StoreError},
+    stripe::{Priority, StripeError},
+};
+
+/// How long a person waits for Stripe's answer before they are shown what we know.
+const LOOK_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a claimed refresh stays claimed; longer than any call may take with its retries.
+const CLAIM_HOLD: Duration = Duration::from_mins(1);
+/// Rows claimed in one step, and calls under way at once.
+const STEP: i64 = 32;
+const AT_ONCE: usize = 8;
+
+/// What one step of the refresh worker did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Sessions that Stripe was asked about.
+    pub asked: usize,
+    /// Those of them that Stripe could not be asked about, and which are due again.
+    pub deferred: usize,
+}
+
+impl Verifier {
+    /// Asks Stripe about the person's open session, if nobody has in the last three seconds. Returns when the answer is
+    /// saved or the person has waited long enough; the call itself goes on.
+    pub async fn look(&self, person: &Person) -> Result<(), StoreError> {
+        let Some(user) = store::find_user(&self.db, person).await? else {
+            return Ok(());
+        };
+        let Some(claim) = store::claim_look(&self.db, user, self.settings.livemode).await? else {
+            return Ok(());
+        };
+        let this = self.clone();
+        let call = tokio::spawn(async move {
+            let cause = "read because the person waits";
+            if let Err(error) = this.read_claimed(&claim, Priority::Person, cause).await {
+                tracing::warn!(
+                    error = error.as_ref() as &dyn std::error::Error,
+                    stripe.session = %claim.session,
+                    "Stripe could not be asked for a person who waits"
+                );
+            }
+        });
+        // Too late is no failure: the page follows live.
+        let _ = tokio::time::timeout(LOOK_PATIENCE, call).await;
+        Ok(())
+    }
+
+    /// One step of the refresh worker: asks Stripe about every session that is due `ahead` of the database's now.
+    pub async fn refresh_due(&self, ahead: Duration) -> Result<Refreshed, StoreError> {
+        let claims = store::claim_refreshes(&self.db, STEP, ahead, CLAIM_HOLD).await?;
+        let asked = claims.len();
+        let deferred = stream::iter(claims)
+            .map(|claim| self.refresh_one(claim))
+            .buffer_unordered(AT_ONCE)
+            .filter(|deferred| std::future::ready(*deferred))
+            .count()
+            .await;
+        Ok(Refreshed { asked, deferred })
+    }
+
+    async fn refresh_one(&self, claim: Claim) -> bool {
+        let cause = "read to settle a doubt";
+        let Err(error) = self.read_claimed(&claim, Priority::Job, cause).await else {
+            return false;
+        };
+        let tries = u32::try_from(claim.refresh_tries)
+            .unwrap_or(0)
+            .saturating_add(1);
+        let delay = backoff(tries, rand::random());
+        tracing::warn!(
+            error = error.as_ref() as &dyn std::error::Error,
+            stripe.session = %claim.session,
+            tries,
+            again_in_s = delay.as_secs(),
+            "Stripe could not be asked; the session stays due"
+        );
+        if let Err(error) = store::defer_refresh(&self.db, claim.attempt, delay).await {
+            // The claim runs out by itself.
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a refresh could not be put off"
+            );
+        }
+        true
+    }
+
+    /// Asks Stripe about a claimed session and merges the answer.
+    async fn read_claimed(
+        &self,
+        claim: &Claim,
+        priority: Priority,
+        cause: &str,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        match self
+            .stripe
+            .retrieve_session(claim.session.as_str(), priority)
+            .await
+        {
+            Ok(reply) => {
+                let observation = read::answer(&reply, Some(claim.hinted), cause);
+                self.commit_read(&claim.session, read::naming(&reply.value), &observation)
+                    .await?;
+            }
+            Err(error) if error.is_missing() => {
+                let observation = Observation {
+                    cause: format!("gone: Stripe has no such session ({cause})"),
+                    source: Source::Gone,
+                    ..Observation::default()
+                };
+                let naming = super::observe::Naming { attempt: None };
+                self.commit_read(&claim.session, naming, &observation)
+                    .await?;
+            }
+            Err(error) => return Err(Box::<StripeError>::new(error)),
+        }
+        Ok(())
+    }
+
+    async fn commit_read(
+        &self,
+        session: &SessionId,
+        naming: super::observe::Naming,
+        observation: &Observation,
+    ) -> Result<(), StoreError> {
+        again_if_lost(|| async move {
+            let mut tx = self.db.begin().await?;
+            self.observe(&mut tx, session, naming, observation).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,121 @@
+//! Start: hands a person the secret of their one open session, creating it if there is none.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::Verifier;
+use crate::{
+    domain::{AttemptId, Client, Person, SessionId},
+    stripe::{Priority, StripeError},
+};
+
+/// What a client needs to open Stripe's page. Handed out at once and never kept.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Our attempt.
+    pub attempt: AttemptId,
+    /// Stripe's session.
+    pub session: SessionId,
+    /// Opens the modal.
+    pub client_secret: SecretString,
+    /// Opens the hosted page.
+    pub url: SecretString,
+    /// Opens the native SDK, for clients that are one.
+    pub ephemeral_key_secret: Option<SecretString>,
+}
+
+/// A session that waits for the person, with its fresh secrets.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub(super) attempt: AttemptId,
+    pub(super) session: SessionId,
+    pub(super) client_secret: SecretString,
+    pub(super) url: SecretString,
+}
+
+/// Why there is nothing to hand out. Its causes were logged where they arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// They are verified.
+    #[error("the person is verified already")]
+    AlreadyVerified,
+    /// Their document is being checked.
+    #[error("the person's document is being checked")]
+    Processing,
+    /// Another process is at it.
+    #[error("another request is opening this person's session; try again")]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Stripe cannot be reached, or limits us.
+    #[error("Stripe cannot be reached or limits us; try again")]
+    Unreachable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Stripe refuses what we ask for: ours to mend.
+    #[error("Stripe refuses the request; see the log for its request id")]
+    Refused,
+    /// The database cannot be reached.
+    #[error("the database cannot be reached; try again")]
+    Unavailable,
+    /// A row is not as we write it, or the attempt broke off.
+    #[error("the start broke off; see the log")]
+    Broken,
+}
+
+impl Verifier {
+    /// Opens the person's session, or says why not. Callers that arrive while one runs share its answer; a native
+    /// client gets an ephemeral key of its own each time.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(&self, person: &Person, client: Client) -> Result<Started, StartError> {
+        let (this, who) = (self.clone(), person.clone());
+        let run = async move { this.open(&who, client).await };
+        let opened = self.flights.join(person, run).await?;
+        let ephemeral_key_secret = match client {
+            Client::Native => Some(self.create_ephemeral_key(&opened.session).await?),
+            Client::Modal | Client::Redirect => None,
+        };
+        Ok(Started {
+            attempt: opened.attempt,
+            session: opened.session,
+            client_secret: opened.client_secret,
+            url: opened.url,
+            ephemeral_key_secret,
+        })
+    }
+
+    async fn create_ephemeral_key(&self, session: &SessionId) -> Result<SecretString, StartError> {
+        match self
+            .stripe
+            .create_ephemeral_key(session.as_str(), Priority::Person)
+            .await
+        {
+            Ok(reply) => Ok(reply.value.secret),
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+}
+
+/// Logs what Stripe said, once, and tells the caller what it means for the person.
+pub(super) fn refusal(error: &StripeError) -> StartError {
+    let chain = error as &dyn std::error::Error;
+    if let Some(retry_after) = error.retry_after() {
+        tracing::warn!(
+            error = chain,
+            stripe.request = error.request_id(),
+            "Stripe was not to be had"
+        );
+        return StartError::Unreachable { retry_after };
+    }
+    tracing::error!(
+        error = chain,
+        stripe.request = error.request_id(),
+        "Stripe refuses a call; the request id leads to its reason in the Dashboard, under Developers, Logs"
+    );
+    StartError::Refused
+}
