@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +22,43 @@ fn base() -> tempfile::TempDir {
         .permissions(fs::Permissions::from_mode(0o755))
         .tempdir_in("/tmp")
         .unwrap()
+}
+
+/// A fresh cluster to copy from, because `initdb` is by far the slowest part of these tests. The tests
+/// that run at one time share it, and the last one removes it.
+fn original() -> Arc<tempfile::TempDir> {
+    static MADE: Mutex<Weak<tempfile::TempDir>> = Mutex::new(Weak::new());
+    let mut made = MADE.lock().unwrap();
+    if let Some(original) = made.upgrade() {
+        return original;
+    }
+    let original = Arc::new(base());
+    let cluster = Cluster::start(&original.path().join("cluster"), Durability::Durable);
+    cluster.unwrap().stop().unwrap();
+    *made = Arc::downgrade(&original);
+    original
+}
+
+struct Made {
+    folder: PathBuf,
+    base: tempfile::TempDir,
+    _original: Arc<tempfile::TempDir>,
+}
+
+/// A folder called `name` with a fresh cluster in it.
+fn made(name: &str) -> Made {
+    let (base, original) = (base(), original());
+    let folder = base.path().join(name);
+    let copied = Command::new("cp")
+        .arg("-Rp")
+        .args([&original.path().join("cluster"), &folder])
+        .status();
+    assert!(copied.unwrap().success());
+    Made {
+        folder,
+        base,
+        _original: original,
+    }
 }
 
 fn sql(cluster: &Cluster, statement: &str) -> String {
@@ -112,38 +150,38 @@ fn what_was_written_is_there_after_the_next_start() {
 
 #[test]
 fn a_throwaway_cluster_takes_its_folder_with_it() {
-    let base = base();
-    let folder = base.path().join("t");
+    let made = made("cluster");
+    let (base, folder) = (&made.base, &made.folder);
     // As root the stand-in may not remove an entry of our own folder, only empty it: so lie where it may.
     fs::set_permissions(base.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let cluster = Cluster::start(&folder, Durability::Throwaway).unwrap();
+    let cluster = Cluster::start(folder, Durability::Throwaway).unwrap();
     assert_eq!(sql(&cluster, "SHOW fsync"), "off");
     drop(cluster);
     assert!(!folder.exists());
 
-    Owner::of(&folder, Durability::Throwaway).kill();
+    Owner::of(folder, Durability::Throwaway).kill();
     eventually("the folder goes after a kill", || !folder.exists());
 }
 
 #[test]
 fn a_killed_owner_is_recovered_from_at_once() {
-    let base = base();
-    let folder = base.path().join("cluster");
-    let owner = Owner::of(&folder, Durability::Durable);
+    let made = made("cluster");
+    let folder = &made.folder;
+    let owner = Owner::of(folder, Durability::Durable);
     owner.kill();
     for _ in 0..3 {
-        Owner::of(&folder, Durability::Durable).kill();
+        Owner::of(folder, Durability::Durable).kill();
     }
-    let cluster = Cluster::start(&folder, Durability::Durable).unwrap();
+    let cluster = Cluster::start(folder, Durability::Durable).unwrap();
     assert_eq!(sql(&cluster, "SELECT 1"), "1");
 }
 
 #[test]
 fn a_second_start_says_who_has_the_cluster() {
-    let base = base();
-    let folder = base.path().join("cluster");
-    let owner = Owner::of(&folder, Durability::Durable);
-    let refused = Cluster::start(&folder, Durability::Durable).unwrap_err();
+    let made = made("cluster");
+    let folder = &made.folder;
+    let owner = Owner::of(folder, Durability::Durable);
+    let refused = Cluster::start(folder, Durability::Durable).unwrap_err();
     let ClusterError::Held { holder, .. } = &refused else {
         panic!("{refused}");
     };
@@ -153,52 +191,48 @@ fn a_second_start_says_who_has_the_cluster() {
     );
     assert_eq!(holder.note.as_deref(), Some("at http://localhost:4242"));
     owner.kill();
-    Cluster::start(&folder, Durability::Durable).unwrap();
+    Cluster::start(folder, Durability::Durable).unwrap();
 }
 
 #[test]
 fn a_server_that_lost_its_owner_and_its_shell_is_stopped_first() {
-    let base = base();
-    let folder = base.path().join("cluster");
-    let cluster = Cluster::start(&folder, Durability::Durable).unwrap();
+    let made = made("cluster");
+    let folder = &made.folder;
+    let cluster = Cluster::start(folder, Durability::Durable).unwrap();
     let orphan = cluster.process().unwrap();
     signal("-KILL", cluster.leash.shell());
     drop(cluster);
     signal("-0", orphan);
 
-    let cluster = Cluster::start(&folder, Durability::Durable).unwrap();
+    let cluster = Cluster::start(folder, Durability::Durable).unwrap();
     assert_ne!(cluster.process().unwrap(), orphan);
     assert_eq!(sql(&cluster, "SELECT 1"), "1");
 }
 
 #[test]
 fn a_killed_server_is_started_again_and_a_frozen_one_stopped() {
-    let base = base();
-    let folder = base.path().join("cluster");
-    let cluster = Cluster::start(&folder, Durability::Durable).unwrap();
+    let made = made("cluster");
+    let folder = &made.folder;
+    let cluster = Cluster::start(folder, Durability::Durable).unwrap();
     signal("-KILL", cluster.process().unwrap());
     drop(cluster);
-    let cluster = Cluster::start(&folder, Durability::Durable).unwrap();
+    let cluster = Cluster::start(folder, Durability::Durable).unwrap();
     signal("-STOP", cluster.process().unwrap());
     cluster.stop().unwrap();
-    let cluster = Cluster::start(&folder, Durability::Durable).unwrap();
+    let cluster = Cluster::start(folder, Durability::Durable).unwrap();
     assert_eq!(sql(&cluster, "SELECT 1"), "1");
 }
 
 #[test]
 fn a_process_that_only_got_the_old_number_is_not_touched() {
-    let base = base();
-    let folder = base.path().join("cluster");
-    Cluster::start(&folder, Durability::Durable)
-        .unwrap()
-        .stop()
-        .unwrap();
-    let prepared = Folder::prepare(&folder, Durability::Durable).unwrap();
+    let made = made("cluster");
+    let folder = &made.folder;
+    let prepared = Folder::prepare(folder, Durability::Durable).unwrap();
     let mut bystander = prepared.command("sleep").arg("600").spawn().unwrap();
     let stale = format!("{}\n{}\n", bystander.id(), folder.join("data").display());
     fs::write(folder.join("data/postmaster.pid"), stale).unwrap();
 
-    let cluster = Cluster::start(&folder, Durability::Durable).unwrap();
+    let cluster = Cluster::start(folder, Durability::Durable).unwrap();
     assert_eq!(sql(&cluster, "SELECT 1"), "1");
     drop(cluster);
     assert!(bystander.try_wait().unwrap().is_none(), "it was killed");
@@ -208,13 +242,13 @@ fn a_process_that_only_got_the_old_number_is_not_touched() {
 
 #[test]
 fn odd_and_long_paths_work() {
-    let base = base();
     for name in ["a b,c'd\"e$f`g%h+i&j", &"long".repeat(30)] {
-        let cluster = Cluster::start(&base.path().join(name), Durability::Durable).unwrap();
+        let made = made(name);
+        let cluster = Cluster::start(&made.folder, Durability::Durable).unwrap();
         assert_eq!(sql(&cluster, "SELECT 1"), "1", "{name}");
         let sockets = PathBuf::from(cluster.folder.sockets());
         drop(cluster);
-        if !sockets.starts_with(base.path()) {
+        if !sockets.starts_with(made.base.path()) {
             fs::remove_dir(sockets).unwrap();
         }
     }
@@ -231,13 +265,9 @@ fn without_postgres_the_error_is_the_line_to_type() {
 
 #[test]
 fn a_server_that_cannot_start_shows_the_end_of_its_log() {
-    let base = base();
-    let folder = base.path().join("cluster");
-    Cluster::start(&folder, Durability::Durable)
-        .unwrap()
-        .stop()
-        .unwrap();
+    let made = made("cluster");
+    let folder = &made.folder;
     fs::write(folder.join("data/postgresql.conf"), "no_such_setting = 1\n").unwrap();
-    let refused = Cluster::start(&folder, Durability::Durable).unwrap_err();
+    let refused = Cluster::start(folder, Durability::Durable).unwrap_err();
     assert!(refused.to_string().contains("no_such_setting"), "{refused}");
 }
