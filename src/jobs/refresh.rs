@@ -28,21 +28,17 @@ pub async fn run_refresh(verifier: Verifier, db: Db, shutdown: CancellationToken
             metrics::gauge!("verigate_oldest_doubt_seconds").set(age);
         }
         // A database that is away is told once, not every second.
-        match step {
-            Ok(_) if !reachable => {
-                reachable = true;
-                tracing::info!("the refresh worker reaches the database again");
-            }
-            Ok(_) => {}
-            Err(error) if reachable => {
-                reachable = false;
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    error,
-                    "the refresh worker cannot reach the database; it goes on trying"
-                );
-            }
-            Err(_) => {}
+        if let Err(error) = &step
+            && reachable
+        {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                "the refresh worker cannot reach the database; it goes on trying"
+            );
+        } else if step.is_ok() && !reachable {
+            tracing::info!("the refresh worker reaches the database again");
         }
+        reachable = step.is_ok();
     }
 }

@@ -7,6 +7,7 @@ mod attempts;
 mod connection;
 mod error;
 mod journal;
+mod records;
 mod users;
 mod verifications;
 mod views;
@@ -18,6 +19,10 @@ pub use attempts::{
 pub use connection::{Db, Listener, MIGRATOR, Tx, connect, listen};
 pub use error::StoreError;
 pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
+pub use records::{
+    AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
+    list_attempts, list_deliveries, list_history, list_people,
+};
 pub use users::{
     LockedUser, find_user, list_facts, lock_person, lock_user, notify_status, save_person,
 };

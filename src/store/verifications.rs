@@ -69,46 +69,23 @@ impl TryFrom<VerificationRow> for Verification {
     type Error = StoreError;
 
     fn try_from(row: VerificationRow) -> Result<Self, StoreError> {
-        let id = row.id;
-        let bad = |column| StoreError::Inconsistent {
-            table: "verifications",
-            column,
-            id,
-        };
-        let session_id = row
-            .session_id
-            .map(|text| SessionId::parse(&text).ok_or_else(|| bad("session_id")))
-            .transpose()?;
-        let events = match (row.event_second, row.events_told) {
-            (None, None) => None,
-            (Some(second), Some(told)) => Some(EventMaximum {
-                second,
-                told: decode(told).ok_or_else(|| bad("events_told"))?,
-            }),
-            _ => return Err(bad("event_second")),
-        };
-        let reads = match (row.read_as_of, row.read_until, row.reads_told) {
-            (None, None, None) => None,
-            (Some(as_of), Some(until), Some(read)) => Some(ReadMaximum {
-                as_of,
-                until,
-                read: decode(read).ok_or_else(|| bad("reads_told"))?,
-            }),
-            _ => return Err(bad("read_as_of")),
+        let session_id = parse_session(row.id, row.session_id.as_deref())?;
+        let maxima = Maxima {
+            redaction: row.redaction,
+            event_second: row.event_second,
+            events_told: row.events_told,
+            verified_second: row.verified_second,
+            read_as_of: row.read_as_of,
+            read_until: row.read_until,
+            reads_told: row.reads_told,
         };
         Ok(Self {
-            id: AttemptId(id),
+            id: AttemptId(row.id),
             user_id: row.user_id.map(UserId),
             parameters: row.parameters,
             session_id,
-            status: parse_status(id, row.status.as_deref())?,
-            knowledge: Knowledge {
-                events,
-                verified_second: row.verified_second,
-                reads,
-                redaction: Redaction::parse(&row.redaction).ok_or_else(|| bad("redaction"))?,
-                ..Knowledge::default()
-            },
+            status: parse_status(row.id, row.status.as_deref())?,
+            knowledge: maxima.knowledge(row.id)?,
             unknown_status: row.unknown_status,
             hinted: row.hinted,
             answered: row.answered,
@@ -118,6 +95,62 @@ impl TryFrom<VerificationRow> for Verification {
             key_may_have_expired: row.key_may_have_expired,
         })
     }
+}
+
+/// The columns that hold what we were told.
+#[derive(Debug)]
+pub(super) struct Maxima {
+    pub(super) redaction: String,
+    pub(super) event_second: Option<i64>,
+    pub(super) events_told: Option<Value>,
+    pub(super) verified_second: Option<i64>,
+    pub(super) read_as_of: Option<i64>,
+    pub(super) read_until: Option<i64>,
+    pub(super) reads_told: Option<Value>,
+}
+
+impl Maxima {
+    /// Reads them back; each maximum is whole or not there.
+    pub(super) fn knowledge(self, id: Uuid) -> Result<Knowledge, StoreError> {
+        let bad = |column| inconsistent(id, column);
+        let events = match (self.event_second, self.events_told) {
+            (None, None) => None,
+            (Some(second), Some(told)) => Some(EventMaximum {
+                second,
+                told: decode(told).ok_or_else(|| bad("events_told"))?,
+            }),
+            _ => return Err(bad("event_second")),
+        };
+        let reads = match (self.read_as_of, self.read_until, self.reads_told) {
+            (None, None, None) => None,
+            (Some(as_of), Some(until), Some(read)) => Some(ReadMaximum {
+                as_of,
+                until,
+                read: decode(read).ok_or_else(|| bad("reads_told"))?,
+            }),
+            _ => return Err(bad("read_as_of")),
+        };
+        Ok(Knowledge {
+            events,
+            verified_second: self.verified_second,
+            reads,
+            redaction: Redaction::parse(&self.redaction).ok_or_else(|| bad("redaction"))?,
+            ..Knowledge::default()
+        })
+    }
+}
+
+pub(super) fn inconsistent(id: Uuid, column: &'static str) -> StoreError {
+    StoreError::Inconsistent {
+        table: "verifications",
+        column,
+        id,
+    }
+}
+
+pub(super) fn parse_session(id: Uuid, text: Option<&str>) -> Result<Option<SessionId>, StoreError> {
+    text.map(|text| SessionId::parse(text).ok_or_else(|| inconsistent(id, "session_id")))
+        .transpose()
 }
 
 fn decode<T: DeserializeOwned>(value: Value) -> Option<T> {

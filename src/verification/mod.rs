@@ -51,4 +51,10 @@ impl Verifier {
             flights: flight::Flights::default(),
         }
     }
+
+    /// The same use cases, and the same starts under way, over another pool of connections.
+    #[must_use]
+    pub fn with_db(self, db: Db) -> Self {
+        Self { db, ..self }
+    }
 }
