@@ -1,4 +1,8 @@
 //! The API tests: one binary, a file per route or promise.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod deliveries;
+mod observe;
 
 #[path = "../support/mod.rs"]
 mod support;
