@@ -209,3 +209,109 @@ fn unite<K: Ord + Copy>(mine: &mut BTreeMap<K, Detail>, theirs: &BTreeMap<K, Det
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail(report: &str, error: &str) -> Detail {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Detail {
+            report: some(report),
+            error: some(error),
+        }
+    }
+
+    fn sum(parts: &[Knowledge]) -> Knowledge {
+        let mut known = Knowledge::default();
+        for part in parts {
+            known.merge(part);
+        }
+        known
+    }
+
+    #[test]
+    fn every_word_of_an_event_reads_back_as_itself() {
+        for told in Told::ALL {
+            assert_eq!(Told::parse(told.as_str()), Some(told));
+            assert_eq!(serde_json::to_value(told).unwrap(), told.as_str());
+        }
+        assert_eq!(Told::parse("redacted"), None);
+        assert!(Told::ALL.is_sorted());
+        assert!(Told::ALL.map(Told::status)[1..].is_sorted());
+    }
+
+    #[test]
+    fn only_the_newest_second_of_events_is_kept_and_all_of_it() {
+        let known = sum(&[
+            Knowledge::from_event(Told::Verified, 9, Detail::default()),
+            Knowledge::from_event(Told::RequiresInput, 10, detail("vr_1", "abandoned")),
+            Knowledge::from_event(Told::Created, 4, Detail::default()),
+            Knowledge::from_event(Told::Processing, 10, Detail::default()),
+        ]);
+        let events = known.events.unwrap();
+        assert_eq!(events.second, 10);
+        assert_eq!(
+            events.told.into_keys().collect::<Vec<_>>(),
+            [Told::Processing, Told::RequiresInput]
+        );
+        assert_eq!(known.verified_second, Some(9));
+    }
+
+    #[test]
+    fn of_one_thing_told_twice_the_one_with_a_report_stays_then_the_greater_bytes() {
+        let ascending = [
+            detail("", ""),
+            detail("", "abandoned"),
+            detail("", "document_expired"),
+            detail("vr_1", ""),
+            detail("vr_1", "abandoned"),
+            detail("vr_2", ""),
+        ];
+        for pair in ascending.windows(2) {
+            let told =
+                |detail: &Detail| Knowledge::from_event(Told::RequiresInput, 1, detail.clone());
+            let known = sum(&[told(&pair[1]), told(&pair[0])]);
+            assert_eq!(known.events.unwrap().told[&Told::RequiresInput], pair[1]);
+        }
+    }
+
+    #[test]
+    fn a_read_that_travelled_for_long_does_not_outrank_a_quick_one() {
+        let quick = Knowledge::from_read(50, 52, Status::Verified, Detail::default());
+        let slow = Knowledge::from_read(10, 90, Status::Processing, Detail::default());
+        assert_eq!(sum(&[quick.clone(), slow]), quick);
+    }
+
+    #[test]
+    fn reads_as_of_one_second_are_all_kept_and_reach_as_far_as_the_longest() {
+        let known = sum(&[
+            Knowledge::from_read(50, 52, Status::Verified, Detail::default()),
+            Knowledge::from_read(50, 60, Status::RequiresInput, Detail::default()),
+        ]);
+        let reads = known.reads.unwrap();
+        assert_eq!((reads.as_of, reads.until, reads.read.len()), (50, 60, 2));
+    }
+
+    #[test]
+    fn every_report_ever_named_is_remembered() {
+        let known = sum(&[
+            Knowledge::from_event(Told::Verified, 30, detail("vr_3", "")),
+            Knowledge::from_event(Told::RequiresInput, 10, detail("vr_1", "abandoned")),
+            Knowledge::from_read(20, 21, Status::RequiresInput, detail("vr_2", "")),
+            Knowledge::from_read(25, 26, Status::Processing, Detail::default()),
+        ]);
+        let reports: Vec<_> = known.reports.iter().map(String::as_str).collect();
+        assert_eq!(reports, ["vr_1", "vr_2", "vr_3"]);
+    }
+
+    #[test]
+    fn a_redaction_never_goes_back() {
+        let known = sum(&[
+            Knowledge::default().with_redaction(Redaction::Redacted),
+            Knowledge::from_read(99, 100, Status::Verified, Detail::default())
+                .with_redaction(Redaction::Processing),
+        ]);
+        assert_eq!(known.redaction, Redaction::Redacted);
+    }
+}

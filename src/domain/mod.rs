@@ -16,6 +16,10 @@
 pub mod failure;
 pub mod ids;
 pub mod knowledge;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod model;
 pub mod person;
 pub mod refresh;
 pub mod request;

@@ -61,3 +61,56 @@ pub fn backoff(tries: u32, jitter: f64) -> Duration {
     };
     doubled.min(LONGEST_DELAY).mul_f64(1.0 + jitter / 4.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stripe_is_asked_three_seconds_after_an_observation_that_leaves_a_doubt() {
+        for doubt in Doubt::ALL {
+            let due = after_observation(Some(doubt)).unwrap();
+            assert_eq!(due.after, Duration::from_secs(3));
+            assert_eq!((due.tries, due.alarm), (0, false));
+        }
+        assert_eq!(after_observation(None), None);
+    }
+
+    #[test]
+    fn a_try_that_left_the_doubt_is_repeated_later_each_time_and_for_ever() {
+        let mut before = FIRST_DELAY;
+        let mut tries = 0;
+        for expected in [6, 12, 24, 48, 96, 192, 384, 768, 1536, 3072, 3600, 3600] {
+            let due = after_try(Some(Doubt::Demotion), tries, 0.0).unwrap();
+            assert_eq!(due.after, Duration::from_secs(expected));
+            assert_eq!(due.tries, tries + 1);
+            assert!(due.after >= before);
+            (before, tries) = (due.after, due.tries);
+        }
+        let due = after_try(Some(Doubt::Demotion), u32::MAX, 1.0).unwrap();
+        assert_eq!(due.after, LONGEST_DELAY + LONGEST_DELAY / 4);
+        assert_eq!(after_try(None, 7, 0.5), None);
+    }
+
+    #[test]
+    fn an_operator_hears_of_a_doubt_that_stays() {
+        let alarms = |tries| after_try(Some(Doubt::Demotion), tries, 0.0).unwrap().alarm;
+        assert!(!alarms(0));
+        assert!(!alarms(6));
+        assert!(alarms(7));
+        assert!(alarms(1000));
+    }
+
+    #[test]
+    fn jitter_only_ever_lengthens_and_by_a_quarter_at_most() {
+        for tries in 0..20 {
+            let plain = backoff(tries, 0.0);
+            assert!(plain >= FIRST_DELAY);
+            assert_eq!(backoff(tries, 1.0), plain + plain / 4);
+            assert!(backoff(tries, 0.5) > plain);
+            for absurd in [-1.0, f64::NAN, f64::NEG_INFINITY, f64::INFINITY] {
+                assert_eq!(backoff(tries, absurd), plain);
+            }
+        }
+    }
+}

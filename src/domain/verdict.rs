@@ -64,10 +64,18 @@ impl Knowledge {
         let told = self.events.as_ref().and_then(EventMaximum::verdict);
         let read = self.reads.as_ref().and_then(ReadMaximum::verdict);
         match (told, read) {
+            (Some(told), Some(read)) if told.status == read.status => Some(Verdict {
+                second: told.second,
+                ..if read.second > told.second {
+                    read
+                } else {
+                    told
+                }
+            }),
             (Some(told), Some(read)) => {
-                let conclusive = matches!(read.status, Status::Verified | Status::Canceled);
+                let final_word = matches!(read.status, Status::Verified | Status::Canceled);
                 let read_wins =
-                    read.second > told.second || (read.second == told.second && conclusive);
+                    read.second > told.second || (read.second == told.second && final_word);
                 Some(if read_wins { read } else { told })
             }
             (told, read) => told.or(read),
@@ -140,5 +148,217 @@ impl Verdict {
             report: detail.report.clone(),
             second,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Status::{Canceled, Processing, RequiresInput, Verified};
+
+    fn event(told: Told, second: i64) -> Knowledge {
+        Knowledge::from_event(told, second, Detail::default())
+    }
+
+    fn read(as_of: i64, until: i64, status: Status) -> Knowledge {
+        Knowledge::from_read(as_of, until, status, Detail::default())
+    }
+
+    fn with_report(report: &str) -> Detail {
+        Detail {
+            report: Some(report.to_owned()),
+            error: None,
+        }
+    }
+
+    fn sum<const N: usize>(parts: &[Knowledge; N]) -> Knowledge {
+        let mut known = Knowledge::default();
+        for part in parts {
+            known.merge(part);
+        }
+        known
+    }
+
+    fn status(known: &Knowledge) -> Option<Status> {
+        known.verdict().map(|verdict| verdict.status)
+    }
+
+    #[test]
+    fn knowing_nothing_shows_nothing_and_doubts_nothing() {
+        let nothing = Knowledge::default().with_redaction(crate::domain::Redaction::Redacted);
+        assert_eq!(nothing.verdict(), None);
+        assert_eq!(nothing.doubt(), None);
+    }
+
+    #[test]
+    fn the_newest_second_decides_and_no_rank_beats_it() {
+        let known = sum(&[event(Told::Verified, 10), event(Told::RequiresInput, 11)]);
+        assert_eq!(status(&known), Some(RequiresInput));
+        let known = sum(&[event(Told::Canceled, 10), event(Told::Processing, 11)]);
+        assert_eq!(status(&known), Some(Processing));
+    }
+
+    #[test]
+    fn within_a_second_the_rank_decides() {
+        for (i, lower) in Told::ALL.into_iter().enumerate() {
+            for higher in &Told::ALL[i..] {
+                let known = sum(&[event(*higher, 10), event(lower, 10)]);
+                assert_eq!(
+                    status(&known),
+                    Some(higher.status()),
+                    "{lower:?} {higher:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_read_wins_when_it_is_newer_than_the_newest_event() {
+        for told in Told::ALL {
+            for seen in Status::ALL {
+                let known = sum(&[event(told, 10), read(11, 13, seen)]);
+                assert_eq!(status(&known), Some(seen), "{told:?} {seen:?}");
+                let known = sum(&[event(told, 10), read(9, 11, seen)]);
+                assert_eq!(status(&known), Some(told.status()), "{told:?} {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_of_the_very_second_of_the_newest_event_only_a_final_word_wins() {
+        for told in Told::ALL {
+            for seen in Status::ALL {
+                let known = sum(&[event(told, 10), read(10, 12, seen)]);
+                let wins = matches!(seen, Verified | Canceled);
+                let expected = if wins { seen } else { told.status() };
+                assert_eq!(status(&known), Some(expected), "{told:?} {seen:?}");
+            }
+        }
+    }
+
+    /// Verified, overturned and submitted again in one second, verified once more in the next; a look between
+    /// the first and the second, dated a second ahead, must not bring the first report back.
+    #[test]
+    fn where_both_agree_about_one_second_the_event_tells_which_report() {
+        let known = sum(&[
+            Knowledge::from_event(Told::Verified, 9, with_report("vr_first")),
+            event(Told::RequiresInput, 9),
+            event(Told::Processing, 9),
+            Knowledge::from_read(10, 11, Verified, with_report("vr_first")),
+            Knowledge::from_event(Told::Verified, 10, with_report("vr_again")),
+        ]);
+        assert_eq!(known.doubt(), None);
+        assert_eq!(known.verdict().unwrap().report.as_deref(), Some("vr_again"));
+    }
+
+    #[test]
+    fn code_and_report_come_from_the_winner_or_not_at_all() {
+        let failure = Detail {
+            report: Some("vr_1".to_owned()),
+            error: Some("document_expired".to_owned()),
+        };
+        let failed = Knowledge::from_event(Told::RequiresInput, 10, failure);
+        let verdict = failed.verdict().unwrap();
+        assert_eq!(verdict.error.as_deref(), Some("document_expired"));
+        assert_eq!(verdict.report.as_deref(), Some("vr_1"));
+        for newer in [event(Told::Processing, 12), read(12, 14, Processing)] {
+            let verdict = sum(&[failed.clone(), newer]).verdict().unwrap();
+            assert_eq!((verdict.error, verdict.report), (None, None));
+        }
+    }
+
+    /// Every verified session is read again once a day, and nobody was verified anew by that.
+    #[test]
+    fn a_look_that_finds_no_change_does_not_move_the_second() {
+        let verified = event(Told::Verified, 10);
+        for as_of in [10, 11, 5000] {
+            let known = sum(&[verified.clone(), read(as_of, as_of + 2, Verified)]);
+            assert_eq!(known.verdict().unwrap().second, 10);
+        }
+        let known = sum(&[verified, read(5000, 5002, RequiresInput)]);
+        assert_eq!(known.verdict().unwrap().second, 5000);
+    }
+
+    #[test]
+    fn what_naturally_shares_a_second_is_no_doubt() {
+        use Told::{Canceled, Created, Processing, RequiresInput, Verified};
+        let natural = [
+            vec![Created, Processing],
+            vec![Created, RequiresInput],
+            vec![Created, Canceled],
+            vec![Created, Verified],
+            vec![Processing, Verified],
+            vec![Created, Processing, Verified],
+            vec![Processing, Canceled],
+            vec![RequiresInput, Canceled],
+        ];
+        for together in natural {
+            let mut known = Knowledge::default();
+            for told in &together {
+                known.merge(&event(*told, 10));
+            }
+            assert_eq!(known.doubt(), None, "{together:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_beside_a_submission_or_a_success_is_a_doubt() {
+        for other in [Told::Processing, Told::Verified] {
+            let known = sum(&[event(Told::RequiresInput, 10), event(other, 10)]);
+            assert_eq!(known.doubt(), Some(Doubt::RequiresInputBeside));
+        }
+    }
+
+    #[test]
+    fn a_closing_beside_a_success_is_a_doubt() {
+        let known = sum(&[event(Told::Canceled, 10), event(Told::Verified, 10)]);
+        assert_eq!(known.doubt(), Some(Doubt::CanceledBesideVerified));
+    }
+
+    #[test]
+    fn nobody_stops_being_verified_on_the_word_of_events_alone() {
+        for told in [Told::Processing, Told::RequiresInput, Told::Canceled] {
+            let known = sum(&[event(Told::Verified, 10), event(told, 500)]);
+            assert_eq!(known.doubt(), Some(Doubt::Demotion), "{told:?}");
+            let asked = sum(&[known, read(502, 503, told.status())]);
+            assert_eq!(asked.doubt(), None, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_that_may_have_been_taken_after_the_newest_event_and_differs_is_a_doubt() {
+        let verified = event(Told::Verified, 100);
+        let contradicts = |as_of, until| {
+            let known = sum(&[verified.clone(), read(as_of, until, RequiresInput)]);
+            known.doubt() == Some(Doubt::ReadContradicts)
+        };
+        assert!(contradicts(101, 102), "its `Date` may be a second ahead");
+        assert!(contradicts(100, 101));
+        assert!(contradicts(20, 100), "its answer travelled for long");
+        assert!(!contradicts(20, 99), "it was over before the event");
+        assert!(!contradicts(102, 103), "it began after the event");
+        let agrees = sum(&[verified.clone(), read(100, 101, Verified)]);
+        assert_eq!(agrees.doubt(), None);
+    }
+
+    #[test]
+    fn doubts_about_events_end_with_a_look_two_seconds_later_and_no_earlier() {
+        let known = sum(&[event(Told::RequiresInput, 10), event(Told::Verified, 10)]);
+        for (as_of, settled) in [(9, false), (10, false), (11, false), (12, true)] {
+            let asked = sum(&[known.clone(), read(as_of, as_of + 1, Verified)]);
+            assert_eq!(asked.doubt().is_none(), settled, "as of {as_of}");
+        }
+    }
+
+    #[test]
+    fn looks_that_differ_are_a_doubt_until_a_later_look_whatever_the_events_say() {
+        let differ = sum(&[read(50, 51, Verified), read(50, 52, RequiresInput)]);
+        assert_eq!(status(&differ), Some(Verified));
+        assert_eq!(differ.doubt(), Some(Doubt::ReadsDiffer));
+        let differ = sum(&[differ, event(Told::Verified, 10)]);
+        assert_eq!(differ.doubt(), Some(Doubt::ReadsDiffer));
+        let again = sum(&[differ, read(51, 52, RequiresInput)]);
+        assert_eq!(status(&again), Some(RequiresInput));
+        assert_eq!(again.doubt(), None);
     }
 }
