@@ -127,7 +127,7 @@ fn first_line(report: impl Read + Send + 'static) -> Option<String> {
 
 fn end_of_logs(folder: &Path) -> String {
     let read = |name| fs::read_to_string(folder.join(name)).unwrap_or_default();
-    let text = read("log") + &read("server.log");
+    let text = format!("{}{}", read("log"), read("server.log"));
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
