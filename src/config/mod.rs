@@ -1,1 +1,376 @@
 //! Typed settings from the environment; every problem is reported at once.
+
+mod environment;
+mod parse;
+mod reader;
+mod stripe;
+
+use std::{
+    fmt::{self, Display, Formatter},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use url::Url;
+
+use self::reader::{Found, Noted, Reader};
+pub use self::{environment::Environment, stripe::StripeConfig};
+
+/// What the settings are for, which decides what may be left out and what is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Production: nothing is guessed, and a doubtful value is refused.
+    Serve,
+    /// This machine only: everything has a default, and live keys are refused.
+    #[cfg(feature = "dev")]
+    Dev,
+}
+
+impl Mode {
+    /// Is this development? Never so in a build without the feature.
+    pub const fn is_dev(self) -> bool {
+        match self {
+            Self::Serve => false,
+            #[cfg(feature = "dev")]
+            Self::Dev => true,
+        }
+    }
+}
+
+/// All settings of a server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What it was read for.
+    pub mode: Mode,
+    /// `DATABASE_URL`; `None` only in development, where it means the private cluster.
+    pub database_url: Option<SecretString>,
+    /// `BIND_ADDR`: where the server listens.
+    pub bind_addr: SocketAddr,
+    /// `METRICS_ADDR`: where `/metrics` is served, if at all.
+    pub metrics_addr: Option<SocketAddr>,
+    /// `PUBLIC_URL`: the origin that users see.
+    pub public_url: Url,
+    /// How to speak with Stripe.
+    pub stripe: StripeConfig,
+    /// Who asks people to verify.
+    pub app: AppConfig,
+    /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
+    pub shutdown_delay: Duration,
+    /// `SANDBOX_ADDR`: where the local Stripe listens.
+    #[cfg(feature = "dev")]
+    pub sandbox_addr: SocketAddr,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// Who asks people to verify, and where they find more.
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// `APP_NAME`: the application's name.
+    pub name: String,
+    /// `APP_PURPOSE`: one sentence that says why it asks; may be empty.
+    pub purpose: String,
+    /// `SUPPORT_URL`: where help is; a page or a `mailto:` address.
+    pub support_url: Url,
+    /// `PRIVACY_URL`: the privacy policy.
+    pub privacy_url: Url,
+    /// `ALTERNATIVE_URL`: the way to verify without biometrics, if there is one.
+    pub alternative_url: Option<Url>,
+    /// `APP_URL`: where "back to the application" leads.
+    pub home_url: Option<Url>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `RUST_LOG`: directives such as `info,verigate=debug`.
+    pub filter: String,
+    /// `LOG_FORMAT`: for people or for machines.
+    pub format: LogFormat,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Every setting that is missing or wrong.
+#[derive(Debug)]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+}
+
+/// One setting that is missing or wrong. It never holds the value, which may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong with it, and what to do.
+    pub advice: String,
+}
+
+impl ConfigError {
+    /// One for each setting, in the order in which they are read.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl Display for ConfigError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("these settings are missing or wrong:")?;
+        for Problem { variable, advice } in &self.problems {
+            write!(f, "\n  {variable} {advice}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+const BIND_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4242);
+#[cfg(feature = "dev")]
+const SANDBOX_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12111);
+const LONGEST_SHUTDOWN_DELAY: u64 = 600;
+
+impl Config {
+    /// Reads everything through `lookup`, and checks it for `mode`.
+    pub fn from_lookup(
+        mode: Mode,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(mode, &lookup);
+        let config = Self::read(&mut reader);
+        reader.finish(config)
+    }
+
+    /// Everything is read before the first `?`, so that every problem is noted.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
+        let mode = reader.mode();
+        let database_url = read_database_url(reader);
+        let bind_addr = read_address(reader, "BIND_ADDR", BIND_ADDR);
+        let metrics_addr = find_address(reader, "METRICS_ADDR");
+        #[cfg(feature = "dev")]
+        let sandbox_addr = read_sandbox_addr(reader);
+        #[cfg(feature = "dev")]
+        let sandbox = sandbox_addr.ok().filter(|_| mode.is_dev());
+        #[cfg(not(feature = "dev"))]
+        let sandbox = None;
+        refuse_shared_addresses(
+            reader,
+            &[
+                ("BIND_ADDR", bind_addr.ok()),
+                ("METRICS_ADDR", metrics_addr.ok().flatten()),
+                ("SANDBOX_ADDR", sandbox),
+            ],
+        );
+        let (keys, is_live) = stripe::read_keys(reader);
+        let stripe = stripe::read(reader, keys, is_live, sandbox);
+        let public_url = read_public_url(reader, bind_addr.unwrap_or(BIND_ADDR), is_live);
+        let app = AppConfig::read(reader);
+        let shutdown_delay = read_shutdown_delay(reader);
+        let log = LogConfig::read(reader);
+        Ok(Self {
+            mode,
+            database_url: database_url?,
+            bind_addr: bind_addr?,
+            metrics_addr: metrics_addr?,
+            public_url: public_url?,
+            stripe: stripe?,
+            app: app?,
+            shutdown_delay: shutdown_delay?,
+            #[cfg(feature = "dev")]
+            sandbox_addr: sandbox_addr?,
+            log: log?,
+        })
+    }
+
+    /// Puts the real ports where a setting asked for port 0, that is for any free one.
+    pub fn name_ports(&mut self, server: SocketAddr, sandbox: Option<SocketAddr>) {
+        parse::fill_port(&mut self.public_url, server.port());
+        if let Some(sandbox) = sandbox {
+            self.stripe.name_port(sandbox.port());
+        }
+    }
+}
+
+/// `DATABASE_URL` alone, for commands that need nothing else.
+pub fn database_url(
+    mode: Mode,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<SecretString>, ConfigError> {
+    let mut reader = Reader::new(mode, &lookup);
+    let url = read_database_url(&mut reader);
+    reader.finish(url)
+}
+
+/// `BIND_ADDR` alone.
+pub fn bind_addr(
+    mode: Mode,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<SocketAddr, ConfigError> {
+    let mut reader = Reader::new(mode, &lookup);
+    let address = read_address(&mut reader, "BIND_ADDR", BIND_ADDR);
+    reader.finish(address)
+}
+
+/// `SANDBOX_ADDR` alone.
+#[cfg(feature = "dev")]
+pub fn sandbox_addr(lookup: impl Fn(&str) -> Option<String>) -> Result<SocketAddr, ConfigError> {
+    let mut reader = Reader::new(Mode::Dev, &lookup);
+    let address = read_sandbox_addr(&mut reader);
+    reader.finish(address)
+}
+
+/// `RUST_LOG` and `LOG_FORMAT` alone: a program that finds its other settings wrong says so in a log, too.
+pub fn log(mode: Mode, lookup: impl Fn(&str) -> Option<String>) -> Result<LogConfig, ConfigError> {
+    let mut reader = Reader::new(mode, &lookup);
+    let log = LogConfig::read(&mut reader);
+    reader.finish(log)
+}
+
+fn read_database_url(reader: &mut Reader<'_>) -> Found<SecretString> {
+    let found = reader.secret("DATABASE_URL", parse::database_url);
+    if reader.mode().is_dev() {
+        return found;
+    }
+    reader
+        .required(
+            "DATABASE_URL",
+            found,
+            None,
+            "set it to postgres://user:password@host/database",
+        )
+        .map(Some)
+}
+
+/// In development nobody but this machine may come in.
+fn find_address(reader: &mut Reader<'_>, name: &'static str) -> Found<SocketAddr> {
+    let is_dev = reader.mode().is_dev();
+    reader.parsed(name, |text| {
+        let address = parse::address(text)?;
+        if is_dev && !address.ip().to_canonical().is_loopback() {
+            return Err("is for this machine only in development: use 127.0.0.1 or [::1]".into());
+        }
+        Ok(address)
+    })
+}
+
+fn read_address(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    usual: SocketAddr,
+) -> Result<SocketAddr, Noted> {
+    Ok(find_address(reader, name)?.unwrap_or(usual))
+}
+
+#[cfg(feature = "dev")]
+fn read_sandbox_addr(reader: &mut Reader<'_>) -> Result<SocketAddr, Noted> {
+    if reader.mode().is_dev() {
+        read_address(reader, "SANDBOX_ADDR", SANDBOX_ADDR)
+    } else {
+        Ok(SANDBOX_ADDR)
+    }
+}
+
+fn refuse_shared_addresses(reader: &mut Reader<'_>, all: &[(&'static str, Option<SocketAddr>)]) {
+    for (i, (name, address)) in all.iter().enumerate() {
+        let Some(address) = address.filter(|it| it.port() != 0) else {
+            continue;
+        };
+        if let Some((other, _)) = all[..i].iter().find(|(_, it)| *it == Some(address)) {
+            reader.problem(name, format!("is the same as {other}: choose another port"));
+        }
+    }
+}
+
+fn read_public_url(
+    reader: &mut Reader<'_>,
+    bind_addr: SocketAddr,
+    is_live: bool,
+) -> Result<Url, Noted> {
+    let found = reader.parsed("PUBLIC_URL", |text| {
+        let url = parse::origin(text)?;
+        if is_live && url.scheme() != "https" {
+            return Err("must begin with https:// when the keys are live".into());
+        }
+        Ok(url)
+    });
+    let local = reader.mode().is_dev().then(|| {
+        let port = bind_addr.port();
+        parse::origin(&format!("http://localhost:{port}")).ok()
+    });
+    let advice = "set it to the origin that users see, such as https://verify.example.com";
+    reader.required("PUBLIC_URL", found, local.flatten(), advice)
+}
+
+fn read_shutdown_delay(reader: &mut Reader<'_>) -> Result<Duration, Noted> {
+    // Nobody balances load over a developer's machine, and Ctrl-C should be quick there.
+    let usual = if reader.mode().is_dev() { 0 } else { 5 };
+    let found = reader.parsed("SHUTDOWN_DELAY", |text| {
+        parse::seconds(text, 0..=LONGEST_SHUTDOWN_DELAY)
+    });
+    Ok(Duration::from_secs(found?.unwrap_or(usual)))
+}
+
+impl AppConfig {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
+        let is_dev = reader.mode().is_dev();
+        let example = |address: &str| is_dev.then(|| Url::parse(address).ok()).flatten();
+        let name = reader.parsed("APP_NAME", parse::line);
+        let name = reader.required(
+            "APP_NAME",
+            name,
+            is_dev.then(|| "Acme".to_owned()),
+            "set it to the name under which users know your application",
+        );
+        let purpose = reader.parsed("APP_PURPOSE", parse::line);
+        let support_url = reader.parsed("SUPPORT_URL", parse::help);
+        let support_url = reader.required(
+            "SUPPORT_URL",
+            support_url,
+            example("https://example.com/help"),
+            "set it to a page or a mailto: address where people find help",
+        );
+        let privacy_url = reader.parsed("PRIVACY_URL", parse::page);
+        let privacy_url = reader.required(
+            "PRIVACY_URL",
+            privacy_url,
+            example("https://example.com/privacy"),
+            "set it to the address of your privacy policy",
+        );
+        let alternative_url = reader.parsed("ALTERNATIVE_URL", parse::help);
+        let home_url = reader.parsed("APP_URL", parse::page);
+        Ok(Self {
+            name: name?,
+            purpose: purpose?.unwrap_or_default(),
+            support_url: support_url?,
+            privacy_url: privacy_url?,
+            alternative_url: alternative_url?.or(example("https://example.com/other-way")),
+            home_url: home_url?.or(example("https://example.com/")),
+        })
+    }
+}
+
+impl LogConfig {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
+        let filter = reader.parsed("RUST_LOG", parse::log_filter);
+        let format = reader.parsed("LOG_FORMAT", |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("is neither text nor json".into()),
+        });
+        Ok(Self {
+            filter: filter?.unwrap_or_else(|| "info".to_owned()),
+            format: format?.unwrap_or(LogFormat::Text),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
