@@ -16,7 +16,7 @@ pub struct Verdict {
     pub error: Option<String>,
     /// The report that came with it.
     pub report: Option<String>,
-    /// The second of the observation that won.
+    /// Since when: the second of the observation that won, or of the events that say the same.
     pub second: i64,
 }
 
@@ -28,7 +28,8 @@ pub enum Doubt {
     RequiresInputBeside,
     /// One second told `canceled` beside `verified`.
     CanceledBesideVerified,
-    /// It was verified, and newer events say that it no longer is. Nobody loses that on hearsay.
+    /// It was verified, and newer events say that it no longer is. Nobody loses that on hearsay: the events
+    /// of a check that passed at once may be stamped the wrong way round.
     Demotion,
     /// Stripe looked at the session in about the second of the newest event, and saw something else.
     ReadContradicts,
@@ -60,26 +61,29 @@ impl Doubt {
 
 impl Knowledge {
     /// The status that follows from all of this; none if nobody has told us one.
+    ///
+    /// Where events and reads disagree, the newer speaks: the read if it is as of a later second than the
+    /// newest event, else the events. As of that very second a read speaks if what it saw is usually the end
+    /// of a story, `verified` or `canceled`; the rest of the story may still be in the events.
+    ///
+    /// Where they agree, the newer knows the code and the report, but the events know since when: a look that
+    /// finds nothing changed does not make a person verified anew.
     pub fn verdict(&self) -> Option<Verdict> {
         let told = self.events.as_ref().and_then(EventMaximum::verdict);
         let read = self.reads.as_ref().and_then(ReadMaximum::verdict);
-        match (told, read) {
-            (Some(told), Some(read)) if told.status == read.status => Some(Verdict {
-                second: told.second,
-                ..if read.second > told.second {
-                    read
-                } else {
-                    told
-                }
-            }),
-            (Some(told), Some(read)) => {
-                let final_word = matches!(read.status, Status::Verified | Status::Canceled);
-                let read_wins =
-                    read.second > told.second || (read.second == told.second && final_word);
-                Some(if read_wins { read } else { told })
-            }
-            (told, read) => told.or(read),
+        let (told, read) = match (told, read) {
+            (Some(told), Some(read)) => (told, read),
+            (told, read) => return told.or(read),
+        };
+        let newer = read.second > told.second;
+        if read.status == told.status {
+            let second = told.second;
+            let newest = if newer { read } else { told };
+            return Some(Verdict { second, ..newest });
         }
+        let ends = matches!(read.status, Status::Verified | Status::Canceled);
+        let read_wins = newer || (read.second == told.second && ends);
+        Some(if read_wins { read } else { told })
     }
 
     /// Why that status may be wrong; none if it is as good as certain.

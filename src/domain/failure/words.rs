@@ -20,7 +20,7 @@ const NUMBER: &str = "We could not confirm your ID number";
 const SELFIE: &str = "We could not match your selfie";
 const EMAIL: &str = "We could not confirm your e-mail address";
 const PHONE: &str = "We could not confirm your phone number";
-const ASK_FOR_ANOTHER_WAY: &str = "Ask for another way: help is at the foot of this page.";
+const ASK_FOR_ANOTHER_WAY: &str = "Contact help and ask for another way.";
 
 /// For a code we do not know, and for none.
 pub(super) const UNKNOWN: Failure = Failure {
@@ -181,7 +181,7 @@ pub(super) const FAILURES: &[Failure] = &[
         heading: "We could not accept the selfie",
         reason: "The check could not tell that it came straight from the camera.",
         tips: [
-            "Ask for a person to look at it: help is at the foot of this page.",
+            "Contact help and ask for a person to look at it.",
             "Tell them which device and which browser you used.",
         ],
         retry: Retry::No,
