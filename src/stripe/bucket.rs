@@ -69,16 +69,20 @@ impl Bucket {
         priority: Priority,
         deadline: Instant,
     ) -> Result<(), StripeError> {
-        let retry_after = self.expected_wait(priority);
-        if Instant::now() + retry_after > deadline {
-            return Err(StripeError::RateLimited { retry_after });
+        let wait = self.expected_wait(priority);
+        if Instant::now() + wait > deadline {
+            return Err(self.refusal(wait));
         }
-        let wait = pin!(self.wait(priority));
-        timeout_at(deadline, wait)
+        let turn = pin!(self.wait(priority));
+        timeout_at(deadline, turn)
             .await
-            .map_err(|_| StripeError::RateLimited {
-                retry_after: self.expected_wait(priority),
-            })
+            .map_err(|_| self.refusal(self.expected_wait(priority)))
+    }
+
+    fn refusal(&self, wait: Duration) -> StripeError {
+        StripeError::RateLimited {
+            retry_after: wait.max(self.interval),
+        }
     }
 
     async fn wait(&self, priority: Priority) {

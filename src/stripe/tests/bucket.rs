@@ -15,7 +15,7 @@ use crate::stripe::{Priority, StripeError, bucket::Bucket};
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn in_a_minute() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 async fn drained(rate: u32) -> Arc<Bucket> {
@@ -62,7 +62,7 @@ async fn no_second_sees_more_than_a_burst_and_the_rate() {
 #[tokio::test(start_paused = true)]
 async fn a_pause_fills_the_bucket_but_never_beyond_the_burst() {
     let bucket = drained(20).await;
-    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
     let start = Instant::now();
     for _ in 0..21 {
         bucket.take(Priority::Person, in_a_minute()).await.unwrap();

@@ -2,7 +2,9 @@
 
 mod bucket;
 mod client;
+mod error;
 mod event;
+mod event_members;
 mod event_properties;
 mod form;
 mod retry;
@@ -25,9 +27,9 @@ fn settings(base: &str) -> Settings {
     let mut settings = Settings::new(base.parse().unwrap(), KEY.into());
     settings.first_delay = Duration::ZERO;
     settings.longest_delay = Duration::ZERO;
-    settings.timeout = Duration::from_secs(60);
-    settings.person_patience = Duration::from_secs(120);
-    settings.job_patience = Duration::from_secs(120);
+    settings.timeout = Duration::from_mins(1);
+    settings.person_patience = Duration::from_mins(2);
+    settings.job_patience = Duration::from_mins(2);
     settings
 }
 
