@@ -49,7 +49,7 @@ fn only(vars: &[(&'static str, &str)]) -> Vars {
         .collect()
 }
 
-/// The one problem of `result`, which must be with `variable` and must not repeat a value.
+/// The advice on the one problem of `result`, which must be with `variable`.
 #[track_caller]
 fn refused(result: Result<Config, ConfigError>, variable: &str) -> String {
     let error = result.unwrap_err();
