@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod observe;
+mod sandbox;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,180 @@
+//! Calls that fail on request.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::Method;
+use serde_json::json;
+
+use super::support::{SESSIONS, TestSandbox, eventually, id};
+use verigate::clock::Clock;
+
+/// A wait that ends only when the faults are cleared.
+const FOREVER: &str =
+    r#"{"kind":"latency","ms":600000,"path":"/v1/identity/verification_sessions"}"#;
+
+async fn sessions(sandbox: &TestSandbox) -> usize {
+    let truth = sandbox.get("/_sessions").await.body;
+    truth["sessions"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn errors_come_before_or_after_the_effect_as_often_as_asked() {
+    let sandbox = TestSandbox::start().await;
+    let fault = json!({
+        "kind": "error", "status": 429, "reason": "global-concurrency",
+        "path": SESSIONS, "method": "POST", "times": 2,
+    });
+    sandbox.fault(fault).await;
+    for _ in 0..2 {
+        let limited = sandbox.post(SESSIONS, "type=document").await;
+        assert_eq!(
+            limited.error(),
+            (429, "invalid_request_error", "rate_limit", "")
+        );
+        assert_eq!(
+            limited.headers["stripe-rate-limited-reason"],
+            "global-concurrency"
+        );
+    }
+    assert_eq!(sessions(&sandbox).await, 0);
+    sandbox.create().await;
+
+    let fault = json!({ "kind": "error", "status": 409, "when": "after", "path": SESSIONS });
+    sandbox.fault(fault).await;
+    let key = [("idempotency-key", "one")];
+    let conflict = sandbox.post_with(SESSIONS, "type=document", &key).await;
+    assert_eq!(conflict.status, 409);
+    assert_eq!(sessions(&sandbox).await, 2);
+    let retried = sandbox.post_with(SESSIONS, "type=document", &key).await;
+    assert_eq!(retried.headers["idempotent-replayed"], "true");
+    assert_eq!(retried.status, 200);
+    assert_eq!(sessions(&sandbox).await, 2);
+}
+
+#[tokio::test]
+async fn a_connection_is_cut_before_or_after_the_effect() {
+    let sandbox = TestSandbox::start().await;
+    for (when, effects) in [("before", 0), ("after", 1)] {
+        sandbox
+            .fault(json!({ "kind": "cut", "when": when, "path": SESSIONS }))
+            .await;
+        let call = sandbox
+            .request(Method::POST, SESSIONS)
+            .form(&[("type", "document")]);
+        let error = call.send().await.unwrap_err();
+        assert!(!error.is_timeout(), "{error:?}");
+        assert_eq!(sessions(&sandbox).await, effects, "{when}");
+    }
+    let calls = sandbox.calls().await;
+    assert_eq!(calls[0]["progress"], "cut");
+    assert_eq!(calls[0]["status"], serde_json::Value::Null);
+}
+
+#[tokio::test]
+async fn a_call_is_never_answered_yet_has_its_effect() {
+    let sandbox = TestSandbox::start().await;
+    sandbox
+        .fault(json!({ "kind": "timeout", "when": "after", "path": SESSIONS }))
+        .await;
+    let call = sandbox
+        .request(Method::POST, SESSIONS)
+        .form(&[("type", "document")])
+        .timeout(Duration::from_millis(300));
+    assert!(call.send().await.unwrap_err().is_timeout());
+    eventually("the effect", async || {
+        (sessions(&sandbox).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(sandbox.calls().await[0]["progress"], "held");
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_does_not_undo_what_it_asked_for() {
+    let sandbox = TestSandbox::start().await;
+    sandbox.fault(FOREVER.parse().unwrap()).await;
+    let call = sandbox
+        .request(Method::POST, SESSIONS)
+        .form(&[("type", "document")])
+        .timeout(Duration::from_millis(200));
+    assert!(call.send().await.unwrap_err().is_timeout());
+    assert_eq!(sessions(&sandbox).await, 0);
+    sandbox.clear_faults().await;
+    eventually("the effect", async || {
+        (sessions(&sandbox).await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_read_tells_what_was_true_when_it_was_asked() {
+    let sandbox = TestSandbox::start().await;
+    let session = sandbox.create().await;
+    let path = format!("{SESSIONS}/{}", id(&session));
+    sandbox
+        .fault(json!({ "kind": "latency", "when": "after", "ms": 600_000, "path": path }))
+        .await;
+    let reading = tokio::spawn(sandbox.request(Method::GET, &path).send());
+    eventually("the read", async || {
+        let calls = sandbox.calls().await;
+        let read = calls.iter().find(|call| call["method"] == "GET")?;
+        (read["executed"] == true && read["progress"] == "running").then_some(())
+    })
+    .await;
+    sandbox.outcome(&session, "success").await;
+    sandbox.clear_faults().await;
+    let read = reading.await.unwrap().unwrap().text().await.unwrap();
+    assert!(read.contains("\"requires_input\""), "{read}");
+    assert_eq!(sandbox.get(&path).await.body["status"], "verified");
+}
+
+#[tokio::test]
+async fn the_date_follows_the_sandboxs_clock_and_can_be_skewed() {
+    let start = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+    let sandbox = TestSandbox::with_clock(Clock::fixed(start)).await;
+    let date = async || {
+        let answer = sandbox.get(SESSIONS).await;
+        let date = DateTime::parse_from_rfc2822(&answer.headers["date"]).unwrap();
+        (date.with_timezone(&Utc) - start).num_seconds()
+    };
+    assert_eq!(date().await, 0);
+    sandbox
+        .fault(json!({ "kind": "skew_date", "seconds": -5 }))
+        .await;
+    assert_eq!(date().await, -5);
+    assert_eq!(date().await, 0);
+    sandbox
+        .control("/_advance", &json!({ "seconds": 100 }))
+        .await;
+    assert_eq!(date().await, 100);
+    assert_eq!(sandbox.create().await["created"], 1_790_000_100);
+}
+
+#[tokio::test]
+async fn faults_are_listed_cleared_and_refused_when_they_make_no_sense() {
+    let sandbox = TestSandbox::start().await;
+    sandbox.fault(json!({ "kind": "cut", "times": 0 })).await;
+    let listed = sandbox.get("/_faults").await.body;
+    assert_eq!(listed["faults"][0]["kind"], "cut");
+    sandbox.clear_faults().await;
+    assert_eq!(sandbox.get(SESSIONS).await.status, 200);
+
+    let post = async |content_type: &'static str, body: &'static str| {
+        let url = format!("{}/_faults", sandbox.base);
+        let request = sandbox
+            .http
+            .post(url)
+            .header("content-type", content_type)
+            .body(body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let json = "application/json";
+    assert_eq!(post(json, r#"{"kind":"unheard_of"}"#).await, 400);
+    assert_eq!(post(json, r#"{"kind":"error"}"#).await, 400);
+    assert_eq!(
+        post(json, r#"{"kind":"drop","path":"/v1/events"}"#).await,
+        400
+    );
+    // A form of a page elsewhere needs no permission to be sent, so it gets none.
+    assert_eq!(post("text/plain", r#"{"kind":"cut"}"#).await, 400);
+}
