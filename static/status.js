@@ -4,15 +4,46 @@
 
   const SOON = 3000;
   const LATE = 30000;
-  const shown = () => document.querySelector("main[data-live]");
+  const shown = () => document.querySelector("main[data-follows]");
   let source;
   let timer;
   let pause = SOON;
-  let busy = false;
+  let swapping = false;
 
-  function isNews(status) {
-    const { status: was, error } = shown().dataset;
-    return status.status !== was || (status.last_error?.code ?? "") !== error;
+  function isNews({ status, last_error: error }) {
+    const known = shown().dataset;
+    return status !== known.status || (error?.code ?? "") !== known.error;
+  }
+
+  async function swap() {
+    const response = await fetch(location.pathname, { headers: { Accept: "text/html" }, cache: "no-store" });
+    if (!response.ok) throw new Error(response.status);
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const [old, fresh] = [shown(), page.querySelector("main")];
+    if (!old || !fresh) return;
+    const heading = fresh.querySelector("h1");
+    const hadFocus = old.contains(document.activeElement);
+    old.replaceWith(fresh);
+    document.title = page.title;
+    // Read aloud once: by the focus if that was in the part that went, else by the announcement.
+    if (hadFocus) heading.focus();
+    else document.getElementById("announce").textContent = heading.textContent;
+  }
+
+  async function hear(news) {
+    if (!shown() || swapping || !isNews(news)) return;
+    // Somebody has just pressed the button: what they are doing must not be pulled from under them.
+    if (shown().querySelector("[aria-busy]")) return askLater();
+    swapping = true;
+    try {
+      await swap();
+      pause = SOON;
+    } catch {
+      askLater();
+    } finally {
+      swapping = false;
+    }
+    if (!shown()) stop();
   }
 
   function stop() {
@@ -20,40 +51,7 @@
     clearTimeout(timer);
   }
 
-  async function refresh() {
-    const response = await fetch(location.pathname, { headers: { Accept: "text/html" }, cache: "no-store" });
-    if (!response.ok) throw new Error(response.statusText);
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const [old, now] = [shown(), page.querySelector("main")];
-    if (!old || !now) return;
-    const same = old.innerHTML === now.innerHTML;
-    const hadFocus = old.contains(document.activeElement);
-    if (same) {
-      Object.assign(old.dataset, now.dataset);
-      return;
-    }
-    old.replaceWith(now);
-    document.title = page.title;
-    const heading = now.querySelector("h1");
-    // Read aloud once: by the focus if it was in the part that went, else by the announcement.
-    if (hadFocus) heading.focus();
-    else document.getElementById("announce").textContent = heading.textContent;
-  }
-
-  async function heard(status) {
-    if (busy) return;
-    busy = true;
-    try {
-      if (shown() && isNews(status)) await refresh();
-    } catch {
-      later();
-    } finally {
-      busy = false;
-    }
-    if (!shown()) stop();
-  }
-
-  function later() {
+  function askLater() {
     clearTimeout(timer);
     timer = setTimeout(ask, pause);
     pause = Math.min(pause * 1.5, LATE);
@@ -64,22 +62,26 @@
     try {
       const response = await fetch("/status", { headers: { Accept: "application/json" }, cache: "no-store" });
       if (response.status === 401) return location.reload();
-      if (response.ok) await heard(await response.json());
+      if (response.ok) await hear(await response.json());
     } catch {
       // The network comes back, or the person leaves.
     }
-    if (shown() && source?.readyState !== EventSource.OPEN) later();
+    if (shown() && source.readyState === EventSource.CLOSED) askLater();
   }
 
   function follow() {
-    if (!shown()) return;
     source = new EventSource("/status/stream");
-    source.addEventListener("status", (event) => heard(JSON.parse(event.data)));
-    // While it is reconnecting the browser does that by itself; closed means it has given up.
-    source.onerror = () => source.readyState === EventSource.CLOSED && later();
+    source.addEventListener("status", (event) => hear(JSON.parse(event.data)));
+    // No more will come on this stream. What can only be passing is asked for; the rest may stay as it is.
+    source.addEventListener("end", () => {
+      source.close();
+      if (shown()?.dataset.follows === "until-settled") askLater();
+    });
+    // A lost connection the browser restores by itself; closed means that it has given up.
+    source.onerror = () => source.readyState === EventSource.CLOSED && askLater();
   }
 
-  // A phone that slept may have missed the end of the stream without noticing.
-  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && shown() && ask());
-  follow();
+  // A phone that slept may have missed the end without noticing.
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && ask());
+  if (shown()) follow();
 })();

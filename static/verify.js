@@ -6,138 +6,158 @@
   const GIVE_UP = 30000;
   const settings = document.body.dataset;
   const find = (selector, within = document) => within.querySelector(selector);
-  let script;
+  let loading;
+  let slow;
+  // Counts the starts; one that finds it changed after a wait has been overtaken, and ends.
+  let run = 0;
 
   // Inserted from here and not by a tag, because only then is a failure to load noticed for certain.
   function loadStripe() {
-    script ??= new Promise((resolve) => {
-      const tag = document.createElement("script");
-      tag.src = settings.stripeJs;
-      tag.onload = tag.onerror = () => resolve();
-      document.head.append(tag);
+    loading ??= new Promise((resolve) => {
+      const script = document.createElement("script");
+      script.src = settings.stripeJs;
+      script.onload = script.onerror = () => resolve();
+      document.head.append(script);
     });
-    return script;
+    return loading;
   }
 
-  async function modal() {
+  async function findModal() {
     await loadStripe();
     try {
       const stripe = window.Stripe(settings.publishableKey);
-      return typeof stripe.verifyIdentity === "function" ? stripe : null;
+      return stripe.verifyIdentity ? stripe : null;
     } catch {
       return null;
     }
   }
 
-  async function create(form) {
+  async function create(address) {
     const patience = new AbortController();
     const timer = setTimeout(() => patience.abort(), GIVE_UP);
     try {
-      const response = await fetch(form.action, {
+      const response = await fetch(address, {
         method: "POST",
         headers: { Accept: "application/json", "Content-Type": "application/json" },
         body: '{"client":"modal"}',
         signal: patience.signal,
       });
-      const body = await response.json().catch(() => ({}));
-      return { response, body };
+      return { response, body: await response.json().catch(() => ({})) };
     } finally {
       clearTimeout(timer);
     }
   }
 
+  function say(words) {
+    find("#announce").textContent = words;
+  }
+
   function setBusy(form, busy) {
     const button = find("#verify-button", form);
-    button.toggleAttribute("aria-busy", busy);
+    const label = find("[data-busy]", button);
     if (busy) button.setAttribute("aria-busy", "true");
+    else button.removeAttribute("aria-busy");
     // Not `disabled`: that would throw the keyboard's focus away.
-    button.setAttribute("aria-disabled", String(busy));
+    button.setAttribute("aria-disabled", busy);
     find("[data-idle]", button).hidden = busy;
-    find("[data-busy]", button).hidden = !busy;
-    clearTimeout(form.slowTimer);
+    label.hidden = !busy;
+    say(busy ? label.textContent : "");
+    find("[data-slow]", form).hidden = true;
+    clearTimeout(slow);
     if (busy) {
       find("[data-notes]", form).replaceChildren();
-      form.slowTimer = setTimeout(offerPlain, SLOW, form);
-    } else {
-      find("[data-slow]", form).hidden = true;
+      slow = setTimeout(offerPlainWay, SLOW, form);
     }
   }
 
   // Nobody tells us when the window has opened; a frame of some size is the sign of it.
-  function offerPlain(form) {
+  function offerPlainWay(form) {
     const opened = [...document.querySelectorAll("iframe")].some((frame) => frame.offsetHeight > 99);
-    find("[data-slow]", form).hidden = opened;
-    if (opened) form.slowTimer = setTimeout(offerPlain, SLOW, form);
+    if (opened) slow = setTimeout(offerPlainWay, SLOW, form);
+    else {
+      const offer = find("[data-slow]", form);
+      offer.hidden = false;
+      say(offer.textContent);
+    }
   }
 
-  function note(form, name, detail) {
+  function showNote(form, name, detail = "") {
     const content = find(`template[data-note="${name}"]`).content.cloneNode(true);
-    if (detail) find("[data-detail]", content).textContent = detail;
+    const slot = find("[data-detail]", content);
+    if (slot) slot.textContent = detail;
     setBusy(form, false);
     find("[data-notes]", form).replaceChildren(content);
     find("[data-slow]", form).hidden = name !== "failed";
   }
 
-  function outcome(name) {
-    const template = find(`template[data-outcome="${CSS.escape(name || "")}"]`);
+  // False when there are no words for it.
+  function showOutcome(name) {
+    const template = [...document.querySelectorAll("template[data-outcome]")].find((one) => one.dataset.outcome === name);
     if (!template) return false;
+    clearTimeout(slow);
     const main = find("main");
     main.replaceChildren(template.content.cloneNode(true));
-    main.removeAttribute("data-live");
+    main.removeAttribute("data-follows");
     document.title = template.dataset.title;
     find("h1", main).focus();
     scrollTo(0, 0);
     return true;
   }
 
-  function waitWords(seconds) {
+  function showWait(seconds) {
     const slot = find("main [data-wait]");
-    if (!(seconds > 0)) return;
-    const [words, n] = seconds < 60 ? [slot.dataset.seconds, seconds] : [slot.dataset.minutes, Math.ceil(seconds / 60)];
-    slot.textContent = words.replace("{n}", n);
+    if (seconds > 0 && seconds < 60) slot.textContent = slot.dataset.seconds.replace("{n}", Math.max(2, seconds));
+    if (seconds >= 60) slot.textContent = slot.dataset.minutes.replace("{n}", Math.max(2, Math.round(seconds / 60)));
   }
 
-  // The server knows better than this page what to say; where its own page says it, that is shown.
-  function refused(form, { response, body }) {
-    const { code } = body.error || {};
-    if ([401, 409].includes(response.status) || code === "attempts_exhausted") {
+  // Where the server has a page that says it, that page is shown.
+  function showRefusal(form, { response, body }) {
+    if ([401, 409].includes(response.status) || body.error?.code === "attempts_exhausted") {
       location.assign("/verify");
-    } else if ([429, 502, 503].includes(response.status)) {
-      outcome("unavailable");
-      waitWords(Number(response.headers.get("Retry-After")));
+    } else if (response.status === 429 || response.status >= 500) {
+      showOutcome("unavailable");
+      showWait(Number(response.headers.get("Retry-After")));
     } else {
-      note(form, "failed");
+      showNote(form, "failed");
     }
   }
 
   async function start(form) {
+    const mine = ++run;
     setBusy(form, true);
     try {
-      const stripe = await modal();
+      const stripe = await findModal();
+      if (mine !== run) return;
       if (!stripe) return form.submit();
-      const answer = await create(form);
-      if (!answer.response.ok) return refused(form, answer);
+      const answer = await create(form.action);
+      if (mine !== run) return;
+      if (!answer.response.ok) return showRefusal(form, answer);
       const { error } = await stripe.verifyIdentity(answer.body.client_secret);
-      if (!error) return location.assign("/submitted");
-      if (error.code === "session_cancelled") return note(form, "left");
-      if (!outcome(error.code)) note(form, "failed", error.message);
+      if (!error) location.assign("/submitted");
+      else if (error.code === "session_cancelled") showNote(form, "left");
+      else if (!showOutcome(error.code)) showNote(form, "failed", error.message);
     } catch {
-      note(form, "failed");
+      if (mine === run) showNote(form, "failed");
     }
   }
 
   document.addEventListener("submit", (event) => {
-    const form = event.target.closest("form[data-start]");
-    // "Open in this page" is the browser's own way.
-    if (!form || event.submitter?.name === "client") return;
+    const form = event.target;
+    if (!form.matches("[data-start]")) return;
+    // "Open in this page" goes the browser's own way.
+    if (event.submitter?.name === "client") {
+      run += 1;
+      return;
+    }
     event.preventDefault();
-    if (find("[aria-busy]", form)) return;
-    start(form);
+    if (!find("[aria-busy]", form)) start(form);
   });
 
-  // Back from Stripe's page, the browser may show this one as it was left: busy.
+  // Back from Stripe's page a browser may show this one as it was left: busy, and perhaps no longer true.
   addEventListener("pageshow", (event) => {
-    if (event.persisted) document.querySelectorAll("form[data-start]").forEach((form) => setBusy(form, false));
+    if (!event.persisted) return;
+    run += 1;
+    location.reload();
   });
 
   if (find("form[data-start]")) loadStripe();

@@ -124,3 +124,59 @@ async fn send_favicon() -> Response {
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, A_DAY)];
     (headers, FAVICON_ICO).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, body::to_bytes, http::Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn get_file(address: &str) -> Response {
+        let request = Request::get(address).body(Body::empty()).unwrap();
+        router::<()>().oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_under_the_hash_of_its_content_may_be_kept_for_ever() {
+        for asset in all() {
+            let response = get_file(asset.address()).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            assert_eq!(response.headers()[header::CACHE_CONTROL], FOR_EVER);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], asset.kind);
+            assert_eq!(
+                to_bytes(response.into_body(), 1 << 20).await.unwrap(),
+                asset.body
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn under_the_hash_of_another_version_it_is_there_but_not_kept() {
+        let response = get_file("/static/verigate.0123456789abcdef.css").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], ASK_AGAIN);
+    }
+
+    #[tokio::test]
+    async fn other_names_are_not_found() {
+        for name in [
+            "x.css",
+            "verigate.css",
+            "verigate.0.js",
+            "verigate.0.css.map",
+            "..%2fverigate.0.css",
+        ] {
+            let response = get_file(&format!("/static/{name}")).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_icon_browsers_ask_for_unbidden_is_there() {
+        let response = get_file("/favicon.ico").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert!(body.starts_with(&[0, 0, 1, 0]), "not an icon file");
+    }
+}

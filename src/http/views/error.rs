@@ -24,6 +24,7 @@ impl ErrorPage<'_> {
     fn title(&self) -> &'static str {
         match self.status {
             403 => "This did not come from our page",
+            408 => "That took too long",
             404 => "We could not find that page",
             405 => "That is not possible here",
             413 => "That was too large",
@@ -40,6 +41,7 @@ impl ErrorPage<'_> {
         let soon = || words::wait(self.retry_after);
         match self.status {
             403 => "For your safety, a verification starts only from our own page. Open it and press the button there.".into(),
+            408 => "What was sent did not arrive in time. Check your connection and try again.".into(),
             404 => "If you typed the address, check it. If you followed a link, start from the first page.".into(),
             405 => "This address does not take that kind of request. Start from the first page.".into(),
             413 => "What was sent is larger than we take here. Start from the first page.".into(),

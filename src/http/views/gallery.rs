@@ -3,12 +3,12 @@
 use askama::Template;
 use chrono::DateTime;
 
-use crate::http::assets;
-
-use super::{
-    Chrome, ErrorPage, Known, Note, SignInPage, SignedOutPage, VerifyPage, VerifyState,
-    state::Advice,
+use crate::{
+    domain::{self, failure},
+    http::assets,
 };
+
+use super::{Chrome, ErrorPage, Known, Note, SignInPage, SignedOutPage, VerifyPage, VerifyState};
 
 /// Each page as a name for its file and its HTML.
 pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
@@ -25,7 +25,11 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
         pages.push((name.to_owned(), verify(&full, &state)?));
         pages.push((format!("{name}-spare"), verify(&spare, &state)?));
     }
-    for status in [400, 403, 404, 405, 413, 421, 422, 429, 500, 502, 503] {
+    for code in failure::codes().chain(["a_code_of_tomorrow"]) {
+        let page = verify(&full, &VerifyState::failed(code))?;
+        pages.push((format!("failed-{code}"), page));
+    }
+    for status in [400, 403, 404, 405, 408, 413, 421, 422, 429, 500, 502, 503] {
         let page = ErrorPage {
             chrome: &full,
             status,
@@ -41,6 +45,12 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
             SignedOutPage { chrome }.render()?,
         ));
     }
+    let long = Chrome {
+        app_name: "Kraftfahrzeughaftpflichtversicherungsgesellschaft Øresund <& Søn>".to_owned(),
+        ..full
+    };
+    let state = VerifyState::NotStarted { note: None };
+    pages.push(("long-name".to_owned(), verify(&long, &state)?));
     Ok(pages)
 }
 
@@ -74,11 +84,6 @@ fn chrome() -> Chrome {
 
 fn states() -> Vec<(&'static str, VerifyState)> {
     let at = DateTime::from_timestamp(1_795_441_500, 0);
-    let advice = Advice {
-        heading: "Your document has expired".to_owned(),
-        reason: "The date on the document has passed, so it can no longer be accepted.".to_owned(),
-        tips: vec!["Use a document that is still valid.".to_owned(), "A passport, a driving licence and an identity card all count: any one of them is enough.".to_owned()],
-    };
     vec![
         ("not-started", VerifyState::NotStarted { note: None }),
         (
@@ -87,24 +92,16 @@ fn states() -> Vec<(&'static str, VerifyState)> {
                 note: Some(Note::Left),
             },
         ),
-        (
-            "failed",
-            VerifyState::NotStarted {
-                note: Some(Note::Failed),
-            },
-        ),
         ("waiting", VerifyState::Waiting),
         ("processing", VerifyState::Processing),
         ("verified", VerifyState::Verified { at }),
         (
             "another-try",
             VerifyState::AnotherTry {
-                advice: advice.clone(),
+                advice: domain::advice(Some("document_expired")).into(),
                 tries_left: Some(2),
             },
         ),
-        ("cannot-retry", VerifyState::CannotRetry { advice }),
-        ("attempts-used", VerifyState::attempts_used()),
         ("declined", VerifyState::Declined),
         ("no-camera", VerifyState::NoCamera),
         ("closed", VerifyState::Closed),

@@ -1,6 +1,6 @@
 //! What people see: one plain struct a page, filled by the handlers and rendered by askama.
 //!
-//! Every page has an inherent-looking `render()` that comes from [`askama::Template`]; bring the trait into scope to call it.
+//! Each is rendered by `render()` of [`askama::Template`].
 
 mod error;
 #[cfg(feature = "dev")]
@@ -14,7 +14,7 @@ mod words;
 pub(crate) use self::{
     error::ErrorPage,
     signed_out::{SignInPage, SignedOutPage},
-    state::{Known, Note, VerifyState},
+    state::{Advice, Known, Note, VerifyState},
     verify::VerifyPage,
 };
 

@@ -2,6 +2,8 @@
 
 use askama::Template;
 
+use crate::domain;
+
 use super::{
     Chrome,
     state::{Note, VerifyState},

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::{self, Retry};
+
 /// What the verify page and the confirmation page can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum VerifyState {
@@ -55,13 +57,21 @@ pub(crate) struct Advice {
     pub(crate) tips: Vec<String>,
 }
 
+impl From<domain::Advice> for Advice {
+    fn from(advice: domain::Advice) -> Self {
+        Self {
+            heading: advice.heading.to_owned(),
+            reason: advice.reason.to_owned(),
+            tips: advice.tips.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
 /// A quiet line on the first page about what happened before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
-    /// The window was closed before the end.
+    /// The window was closed, or the person went away, before the end.
     Left,
-    /// The window could not be opened, or broke.
-    Failed,
 }
 
 /// What the page was rendered from, in the words of `/status`: so that its script can tell a change from a repetition.
@@ -74,14 +84,21 @@ pub(crate) struct Known {
 }
 
 impl VerifyState {
-    /// Out of tries: an advice that is ours, not Stripe's.
-    pub(crate) fn attempts_used() -> Self {
-        Self::CannotRetry {
-            advice: Advice {
-                heading: "You have no tries left".to_owned(),
-                reason: "We could not verify your document, and the number of tries is limited."
-                    .to_owned(),
-                tips: Vec::new(),
+    /// What to say after a failure, by the code of Stripe's API or of its modal.
+    pub(crate) fn failed(code: &str) -> Self {
+        let advice = domain::advice(Some(code));
+        match (code, advice.retry) {
+            ("abandoned", _) => Self::NotStarted {
+                note: Some(Note::Left),
+            },
+            ("consent_declined", _) => Self::Declined,
+            ("device_not_supported" | "device_unsupported", _) => Self::NoCamera,
+            (_, Retry::No) => Self::CannotRetry {
+                advice: advice.into(),
+            },
+            (_, Retry::Same | Retry::Other) => Self::AnotherTry {
+                advice: advice.into(),
+                tries_left: None,
             },
         }
     }
@@ -106,13 +123,23 @@ impl VerifyState {
         match self {
             Self::Waiting => "Waiting for your document",
             Self::Processing => "Checking your document",
-            Self::Verified { .. } => "Verified",
+            Self::Verified { .. } => "Identity verified",
             _ => self.heading(),
         }
     }
 
-    /// Will the page change by itself?
-    pub(super) fn is_live(&self) -> bool {
+    /// Does the page follow the status, and how long? A failure may be of the try before, while the news of the
+    /// last one is still on its way; but it may as well be the end.
+    pub(super) fn follows(&self) -> Option<&'static str> {
+        match self {
+            Self::Waiting | Self::Processing => Some("until-settled"),
+            Self::AnotherTry { .. } => Some("for-a-while"),
+            _ => None,
+        }
+    }
+
+    /// Is it only a matter of time until the page says something else?
+    pub(super) fn is_passing(&self) -> bool {
         matches!(self, Self::Waiting | Self::Processing)
     }
 

@@ -5,9 +5,18 @@ use askama::Template;
 use super::{
     Chrome,
     panel::Panel,
-    state::{Advice, Known, VerifyState},
+    state::{Known, VerifyState},
 };
 use crate::http::assets;
+
+/// The codes with which Stripe's modal ends, besides "closed" and "broken", which are notes on the same page.
+const OUTCOMES: [&str; 5] = [
+    "consent_declined",
+    "device_unsupported",
+    "under_supported_age",
+    "phone_otp_declined",
+    "email_verification_declined",
+];
 
 /// `/`, `/verify` and `/submitted`.
 #[derive(Debug, Template)]
@@ -36,29 +45,12 @@ impl VerifyPage<'_> {
         }
     }
 
-    /// What the modal's outcomes say, each ready in the page so that no wording lives in the script.
-    fn outcomes(&self) -> Vec<(&'static str, VerifyState)> {
-        vec![
-            ("consent_declined", VerifyState::Declined),
-            ("device_unsupported", VerifyState::NoCamera),
-            (
-                "under_supported_age",
-                VerifyState::CannotRetry {
-                    advice: under_age(),
-                },
-            ),
-            (
-                "unavailable",
-                VerifyState::Unavailable { retry_after: None },
-            ),
-        ]
-    }
-}
-
-fn under_age() -> Advice {
-    Advice {
-        heading: "We cannot verify people of your age".to_owned(),
-        reason: "People under the required age cannot be verified this way.".to_owned(),
-        tips: Vec::new(),
+    /// What each outcome of the modal says, ready in the page so that no wording lives in the script.
+    fn outcomes() -> impl Iterator<Item = (&'static str, VerifyState)> {
+        let unavailable = VerifyState::Unavailable { retry_after: None };
+        OUTCOMES
+            .into_iter()
+            .map(|code| (code, VerifyState::failed(code)))
+            .chain([("unavailable", unavailable)])
     }
 }
