@@ -1,7 +1,29 @@
-//! Everything that answers HTTP.
+//! Everything that answers HTTP: routes, guards, handlers and pages.
 
 mod assets;
+mod auth;
+mod body;
+mod create;
+mod error;
+mod health;
+mod hub;
+mod lifecycle;
+mod limit;
+mod pages;
+mod present;
+mod request;
+mod router;
+mod security;
+mod state;
+mod status;
 mod views;
+mod webhook;
 
 #[cfg(feature = "dev")]
 pub use self::views::gallery;
+pub use self::{
+    hub::Hub,
+    lifecycle::Lifecycle,
+    router::{metrics_router, router},
+    state::{AppState, Parts},
+};

@@ -5,5 +5,11 @@ mod deliveries;
 mod observe;
 mod sandbox;
 
+mod create;
+mod pages;
+mod routes;
+mod server;
+mod status;
+mod stripe;
 #[path = "../support/mod.rs"]
 mod support;

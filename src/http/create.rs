@@ -1,0 +1,149 @@
+//! Starting a verification: one answer for a page's script, another for a form, another for an app.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Request, State},
+    http::{HeaderMap, header::ORIGIN},
+    response::{IntoResponse, Redirect, Response},
+};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    auth::CurrentUser, body, error::Error, present::Shape, router::VERIFY, state::Starter,
+};
+use crate::{
+    domain::Client,
+    verification::{StartError, Started},
+};
+
+/// Far more than any client of Stripe's examples sends; nothing of it is used but one word.
+const LIMIT: usize = 16 * 1024;
+
+/// `POST /create-verification-session`.
+pub(crate) async fn create_session(
+    user: CurrentUser,
+    State(starter): State<Starter>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let accepted = Shape::accepted(&parts.headers);
+    let body = match body::read(&parts.headers, body, LIMIT).await {
+        Ok(body) => body,
+        Err(error) => return accepted.of(error),
+    };
+    let client = wished(&body).unwrap_or_else(|| guessed(&parts.headers, starter.native));
+    answer(&starter, user, client).await
+}
+
+/// `POST /verification-sessions`: the address the phone SDKs' examples call.
+pub(crate) async fn create_native_session(
+    user: CurrentUser,
+    State(starter): State<Starter>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match body::read(&parts.headers, body, LIMIT).await {
+        Ok(body) => body,
+        Err(error) => return Shape::Json.of(error),
+    };
+    let client = wished(&body).unwrap_or(program(starter.native));
+    answer(&starter, user, client).await
+}
+
+/// The `client` member of whatever was sent; the apps of Stripe's examples send much that is not for us to obey.
+fn wished(body: &Bytes) -> Option<Client> {
+    if let Ok(json) = serde_json::from_slice::<Value>(body) {
+        return json.get("client")?.as_str().and_then(Client::parse);
+    }
+    let mut members = url::form_urlencoded::parse(body);
+    let (_, client) = members.find(|(name, _)| name == "client")?;
+    Client::parse(&client)
+}
+
+/// Who asks, by what only browsers send.
+fn guessed(headers: &HeaderMap, native: bool) -> Client {
+    let is_browser = headers.contains_key(ORIGIN)
+        || headers
+            .keys()
+            .any(|name| name.as_str().starts_with("sec-fetch-"));
+    if Shape::accepted(headers) == Shape::Page {
+        Client::Redirect
+    } else if is_browser {
+        Client::Modal
+    } else {
+        program(native)
+    }
+}
+
+/// A program that does not say what it is: an app, where apps are served.
+fn program(native: bool) -> Client {
+    if native {
+        Client::Native
+    } else {
+        Client::Modal
+    }
+}
+
+async fn answer(by: &Starter, user: CurrentUser, client: Client) -> Response {
+    let outcome = by.verifier.start(user.person(), client).await;
+    match (outcome, client) {
+        (Ok(started), Client::Redirect) => go_to_stripe(&started),
+        (Ok(started), Client::Modal | Client::Native) => Json(Answer::of(&started)).into_response(),
+        // The page says where things stand better than an error could.
+        (Err(StartError::AlreadyVerified | StartError::Processing), Client::Redirect) => {
+            Redirect::to(VERIFY).into_response()
+        }
+        (Err(error), Client::Redirect) => Shape::Page.of(error.into()),
+        (Err(error), Client::Modal | Client::Native) => Shape::Json.of(error.into()),
+    }
+}
+
+/// One flat object of strings: Stripe's example for iOS can decode nothing else.
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: &'a str,
+    client_secret: &'a str,
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ephemeral_key_secret: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(started: &'a Started) -> Self {
+        Self {
+            id: started.session.as_str(),
+            client_secret: started.client_secret.expose_secret(),
+            url: started.url.expose_secret(),
+            ephemeral_key_secret: started
+                .ephemeral_key_secret
+                .as_ref()
+                .map(ExposeSecret::expose_secret),
+        }
+    }
+}
+
+/// 303, so that the browser follows with a GET.
+fn go_to_stripe(started: &Started) -> Response {
+    Redirect::to(started.url.expose_secret()).into_response()
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::AlreadyVerified => Self::Conflict("already_verified"),
+            StartError::Processing => Self::Conflict("verification_processing"),
+            StartError::Busy { retry_after } => Self::away("busy", retry_after, error),
+            StartError::Unreachable { retry_after } => {
+                Self::away("stripe_unreachable", retry_after, error)
+            }
+            StartError::Unavailable => Self::unavailable("unavailable", error),
+            StartError::Refused => Self::Upstream(Arc::new(error)),
+            StartError::Broken => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The pages a person sees: where things stand, and what to do next.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    response::{Html, IntoResponse, Response},
+};
+
+use super::{
+    auth::CurrentUser,
+    error::Error,
+    security::Surface,
+    state::{People, Site, Starter},
+    status::Report,
+    views::{Advice, Note, SignedOutPage, VerifyPage, VerifyState},
+};
+use crate::{
+    domain::{Retry, UserStatus, advice},
+    store::PersonView,
+};
+
+/// Stripe is asked on arrival, and a person is not kept waiting for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `GET /` and `GET /verify`.
+pub(crate) async fn show_verify(
+    user: CurrentUser,
+    State(people): State<People>,
+    State(site): State<Site>,
+) -> Result<Response, Error> {
+    let view = people.find(user.person()).await?;
+    let state = state_before(view.as_ref());
+    page(&site, view.as_ref(), &state)
+}
+
+/// `GET /submitted`: coming back from Stripe proves nothing, so Stripe is asked.
+pub(crate) async fn show_submitted(
+    user: Option<CurrentUser>,
+    State(people): State<People>,
+    State(starter): State<Starter>,
+    State(site): State<Site>,
+) -> Result<Response, Error> {
+    let Some(user) = user else {
+        return document(
+            Surface::Page,
+            &SignedOutPage {
+                chrome: site.chrome(),
+            },
+        );
+    };
+    let person = user.person();
+    // Whatever keeps Stripe from answering, the page says what we know.
+    let _ = tokio::time::timeout(PATIENCE, starter.verifier.look(person)).await;
+    let view = people.find(person).await?;
+    let state = state_after(view.as_ref());
+    page(&site, view.as_ref(), &state)
+}
+
+fn page(site: &Site, view: Option<&PersonView>, state: &VerifyState) -> Result<Response, Error> {
+    let known = Report::of(view).into_known();
+    let page = VerifyPage {
+        chrome: site.chrome(),
+        state,
+        known: &known,
+        publishable_key: site.publishable_key(),
+        stripe_js_url: site.stripe_js_url(),
+    };
+    document(Surface::Verify, &page)
+}
+
+fn document(surface: Surface, page: &impl Template) -> Result<Response, Error> {
+    let text = page.render().map_err(Error::internal)?;
+    let mut response = Html(text).into_response();
+    response.extensions_mut().insert(surface);
+    Ok(response)
+}
+
+/// For somebody who comes to begin.
+fn state_before(view: Option<&PersonView>) -> VerifyState {
+    state(view).unwrap_or(VerifyState::NotStarted { note: None })
+}
+
+/// For somebody who comes from Stripe, and has perhaps given a document that nobody told us of yet.
+fn state_after(view: Option<&PersonView>) -> VerifyState {
+    match view {
+        Some(view) if view.status == UserStatus::RequiresInput => {
+            state(Some(view)).unwrap_or(VerifyState::Waiting)
+        }
+        _ => state_before(view),
+    }
+}
+
+/// `None` while nothing was given, as far as we know.
+fn state(view: Option<&PersonView>) -> Option<VerifyState> {
+    let view = view?;
+    match view.status {
+        UserStatus::None if view.gone => Some(VerifyState::Closed),
+        UserStatus::None => None,
+        UserStatus::Processing => Some(VerifyState::Processing),
+        UserStatus::Verified => Some(VerifyState::Verified {
+            at: view.verified_at,
+        }),
+        UserStatus::Canceled => Some(VerifyState::Closed),
+        UserStatus::RequiresInput => view.error_code.as_deref().map(failed),
+    }
+}
+
+fn failed(code: &str) -> VerifyState {
+    let advice = advice(Some(code));
+    let shown = || Advice {
+        heading: advice.heading.to_owned(),
+        reason: advice.reason.to_owned(),
+        tips: advice.tips.iter().map(|tip| (*tip).to_owned()).collect(),
+    };
+    match (code, advice.retry) {
+        ("abandoned", _) => VerifyState::NotStarted {
+            note: Some(Note::Left),
+        },
+        ("consent_declined", _) => VerifyState::Declined,
+        ("device_not_supported", _) => VerifyState::NoCamera,
+        (_, Retry::No) => VerifyState::CannotRetry { advice: shown() },
+        (_, Retry::Same | Retry::Other) => VerifyState::AnotherTry {
+            advice: shown(),
+            tries_left: None,
+        },
+    }
+}

@@ -1,0 +1,238 @@
+//! How an error looks: JSON for programs, a page for people. The only place that words and logs one.
+
+use std::{error::Error as StdError, fmt::Write as _};
+
+use askama::Template;
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    },
+    middleware::Next,
+    response::{Html, IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::{
+    error::Error,
+    request::RequestId,
+    security::Surface,
+    state::Site,
+    views::{ErrorPage, SignInPage},
+};
+
+/// In which form an answer is wanted; as an extension of an answer it overrules what the request accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// For a program.
+    Json,
+    /// For a person.
+    Page,
+}
+
+impl Shape {
+    /// A page for whoever names `text/html`; a bare `*/*` is a program.
+    pub(crate) fn accepted(headers: &HeaderMap) -> Self {
+        let names_html = headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(is_html);
+        if names_html { Self::Page } else { Self::Json }
+    }
+
+    /// The error in this form, whatever the request accepts.
+    pub(crate) fn of(self, error: Error) -> Response {
+        let mut response = error.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn is_html(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let is_named = parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
+    let refused = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .any(|(name, value)| name.eq_ignore_ascii_case("q") && value.parse() == Ok(0.0_f32));
+    is_named && !refused
+}
+
+/// Gives every error that comes by its words, and writes the ones that are our fault to the log.
+pub(crate) async fn present_errors(
+    State(site): State<Site>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let accepted = Shape::accepted(request.headers());
+    let id = request.extensions().get::<RequestId>().copied();
+    let mut response = next.run(request).await;
+    let Some(error) = error_of(&mut response) else {
+        return response;
+    };
+    log(&error);
+    let shape = response.extensions().get().copied().unwrap_or(accepted);
+    let mut worded = match shape {
+        Shape::Json => word_for_program(&error),
+        Shape::Page => word_for_person(&error, &site, id),
+    };
+    *worded.status_mut() = error.status();
+    if let Some(wait) = error.retry_after() {
+        let seconds = wait.as_secs().max(1).into();
+        worded.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    if let Some(allow) = response.headers_mut().remove(ALLOW) {
+        worded.headers_mut().insert(ALLOW, allow);
+    }
+    worded
+}
+
+/// Our own errors carry themselves; the framework's are known by their status and their plain or missing body.
+fn error_of(response: &mut Response) -> Option<Error> {
+    if let Some(error) = response.extensions_mut().remove() {
+        return Some(error);
+    }
+    let is_worded = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| !is_plain(kind));
+    if is_worded {
+        return None;
+    }
+    match response.status() {
+        StatusCode::NOT_FOUND => Some(Error::NotFound),
+        StatusCode::METHOD_NOT_ALLOWED => Some(Error::MethodNotAllowed),
+        StatusCode::PAYLOAD_TOO_LARGE => Some(Error::TooLarge),
+        StatusCode::UNPROCESSABLE_ENTITY => Some(Error::Unprocessable),
+        status if status.is_client_error() => Some(Error::BadRequest("bad_request")),
+        status if status.is_server_error() => Some(Error::internal(Unexplained(status))),
+        _ => None,
+    }
+}
+
+fn is_plain(kind: &HeaderValue) -> bool {
+    kind.as_bytes().starts_with(b"text/plain")
+}
+
+/// What a handler that panicked has answered; the panic itself is told by the hook of the process.
+pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    Error::internal(Panicked).into_response()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a handler panicked")]
+struct Panicked;
+
+/// A 5xx that says nothing of itself.
+#[derive(Debug, thiserror::Error)]
+#[error("a handler answered {0} without saying why")]
+struct Unexplained(StatusCode);
+
+/// `{"error":{"code","message"}}`.
+fn word_for_program(error: &Error) -> Response {
+    Json(json!({ "error": { "code": error.code(), "message": error.message() } })).into_response()
+}
+
+fn word_for_person(error: &Error, site: &Site, id: Option<RequestId>) -> Response {
+    let id = id.map(|id| id.to_string());
+    let page = match error {
+        Error::Unauthorized => SignInPage {
+            chrome: site.chrome(),
+        }
+        .render(),
+        _ => ErrorPage {
+            chrome: site.chrome(),
+            status: error.status().as_u16(),
+            request_id: id.as_deref(),
+            retry_after: error.retry_after().map(|wait| wait.as_secs().max(1)),
+        }
+        .render(),
+    };
+    match page {
+        Ok(page) => {
+            let mut response = Html(page).into_response();
+            response.extensions_mut().insert(Surface::Page);
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "the error page cannot be rendered");
+            word_for_program(&Error::internal(error))
+        }
+    }
+}
+
+/// The whole chain of causes, once; the request's span carries its id.
+fn log(error: &Error) {
+    let status = error.status().as_u16();
+    let causes = causes(error);
+    match error {
+        Error::Upstream(_) | Error::Internal(_) => {
+            tracing::error!(status, code = error.code(), causes, "{error}");
+        }
+        Error::Unavailable { .. } => {
+            tracing::warn!(status, code = error.code(), causes, "{error}");
+        }
+        _ => tracing::debug!(status, code = error.code(), "{error}"),
+    }
+}
+
+fn causes(error: &Error) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, "{}{error}", if text.is_empty() { "" } else { ": " });
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(values: &[&'static str]) -> Shape {
+        let headers = values.iter().fold(HeaderMap::new(), |mut all, value| {
+            all.append(ACCEPT, HeaderValue::from_static(value));
+            all
+        });
+        Shape::accepted(&headers)
+    }
+
+    #[test]
+    fn only_who_names_html_gets_a_page() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        assert_eq!(accepted(&[browser]), Shape::Page);
+        assert_eq!(accepted(&["Text/HTML ; charset=utf-8"]), Shape::Page);
+        assert_eq!(
+            accepted(&["application/json", "text/html;q=0.1"]),
+            Shape::Page
+        );
+        for program in [
+            "*/*",
+            "text/*",
+            "application/json",
+            "",
+            "text/html;q=0",
+            "text/html; q=0.0",
+        ] {
+            assert_eq!(accepted(&[program]), Shape::Json, "{program}");
+        }
+        assert_eq!(accepted(&[]), Shape::Json);
+    }
+
+    #[test]
+    fn the_log_gets_every_cause_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the statement failed")]
+        struct Outer(#[source] std::io::Error);
+
+        let error = Error::internal(Outer(std::io::Error::other("broken pipe")));
+        assert_eq!(causes(&error), "the statement failed: broken pipe");
+        assert_eq!(causes(&Error::NotFound), "");
+    }
+}

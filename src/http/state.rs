@@ -1,0 +1,199 @@
+//! What the handlers work with; each asks for its own part and never for the whole.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRef, http::header::InvalidHeaderValue};
+use secrecy::SecretString;
+
+use super::{
+    auth::{Auth, Source},
+    error::Error,
+    hub::Hub,
+    lifecycle::Lifecycle,
+    security::{AllowedHosts, HeaderPolicy, Origins},
+    views::Chrome,
+};
+use crate::{
+    clock::Clock,
+    config::{Config, Mode},
+    domain::Person,
+    store::{self, Db, PersonView, StoreError},
+    verification::Verifier,
+};
+
+/// What the HTTP layer is built from.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// Serving for real, or for development.
+    pub mode: Mode,
+    /// The database for pages and probes.
+    pub db: Db,
+    /// The use cases.
+    pub verifier: Verifier,
+    /// Live status; somebody must run it.
+    pub hub: Hub,
+    /// What time it is.
+    pub clock: Clock,
+    /// When the process goes away.
+    pub life: Lifecycle,
+}
+
+/// Everything the routes share; cheap to clone.
+#[derive(Clone, Debug, FromRef)]
+pub struct AppState {
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) headers: HeaderPolicy,
+    pub(crate) site: Site,
+    auth: Auth,
+    people: People,
+    starter: Starter,
+    webhook: Webhook,
+    hub: Hub,
+    db: Db,
+    life: Lifecycle,
+}
+
+impl AppState {
+    /// Puts everything together once.
+    ///
+    /// # Errors
+    /// When a configured address cannot stand in a header.
+    pub fn new(parts: Parts<'_>) -> Result<Self, InvalidHeaderValue> {
+        let Parts {
+            config,
+            mode,
+            db,
+            verifier,
+            hub,
+            clock,
+            life,
+        } = parts;
+        let is_dev = mode == Mode::Dev;
+        let origins = Origins {
+            script: &config.stripe.js_url,
+            api: &config.stripe.api_base,
+            verify: &config.stripe.verify_origins,
+        };
+        let https = config.public_url.scheme() == "https";
+        Ok(Self {
+            hosts: AllowedHosts::new(&config.public_url, is_dev),
+            headers: HeaderPolicy::new(&origins, https)?,
+            site: Site::new(config),
+            auth: Auth::new(sources(mode), config.public_url.origin()),
+            people: People {
+                db: db.clone(),
+                livemode: config.stripe.livemode,
+            },
+            starter: Starter {
+                verifier: verifier.clone(),
+                native: is_dev,
+            },
+            webhook: Webhook {
+                verifier,
+                clock,
+                secrets: config.stripe.webhook_secrets.clone().into(),
+                tolerance_seconds: config.stripe.webhook_tolerance_seconds,
+            },
+            hub,
+            db,
+            life,
+        })
+    }
+}
+
+/// `serve` knows no way to sign in yet.
+fn sources(mode: Mode) -> Vec<Source> {
+    match mode {
+        #[cfg(feature = "dev")]
+        Mode::Dev => vec![Source::Demo],
+        _ => Vec::new(),
+    }
+}
+
+/// What every page says about the application that asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Site(Arc<SiteText>);
+
+#[derive(Debug)]
+struct SiteText {
+    chrome: Chrome,
+    publishable_key: String,
+    stripe_js_url: String,
+}
+
+impl Site {
+    fn new(config: &Config) -> Self {
+        let optional = |url: &Option<url::Url>| url.as_ref().map(ToString::to_string);
+        Self(Arc::new(SiteText {
+            chrome: Chrome {
+                app_name: config.app.name.clone(),
+                purpose: config.app.purpose.clone(),
+                support_url: config.app.support_url.to_string(),
+                privacy_url: config.app.privacy_url.to_string(),
+                alternative_url: optional(&config.app.alternative_url),
+                home_url: optional(&config.app.home_url),
+                test_mode: !config.stripe.livemode,
+            },
+            publishable_key: config.stripe.publishable_key.clone(),
+            stripe_js_url: config.stripe.js_url.to_string(),
+        }))
+    }
+
+    pub(crate) fn chrome(&self) -> &Chrome {
+        &self.0.chrome
+    }
+
+    pub(crate) fn publishable_key(&self) -> &str {
+        &self.0.publishable_key
+    }
+
+    pub(crate) fn stripe_js_url(&self) -> &str {
+        &self.0.stripe_js_url
+    }
+}
+
+/// Reads where a person stands.
+#[derive(Clone, Debug)]
+pub(crate) struct People {
+    db: Db,
+    livemode: bool,
+}
+
+impl People {
+    /// `None` for somebody we have not met.
+    pub(crate) async fn find(&self, person: &Person) -> Result<Option<PersonView>, Error> {
+        Ok(store::find_person_view(&self.db, person, self.livemode).await?)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Contention(_) | StoreError::Moved => {
+                Self::unavailable("unavailable", error)
+            }
+            StoreError::Data(_) | StoreError::Inconsistent { .. } | StoreError::Unexpected(_) => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+/// Starts a verification, and looks after it.
+#[derive(Clone, Debug)]
+pub(crate) struct Starter {
+    pub(crate) verifier: Verifier,
+    /// Does a program that does not say what it is get a key for the phone SDKs?
+    pub(crate) native: bool,
+}
+
+/// Checks and takes in deliveries.
+#[derive(Clone, Debug)]
+pub(crate) struct Webhook {
+    pub(crate) verifier: Verifier,
+    pub(crate) clock: Clock,
+    pub(crate) secrets: Arc<[SecretString]>,
+    pub(crate) tolerance_seconds: u64,
+}

@@ -1,0 +1,221 @@
+//! Where things stand, for scripts: once as JSON, or live as server-sent events.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, header::CACHE_CONTROL},
+    response::{
+        IntoResponse, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::{Stream, StreamExt, stream};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{
+    auth::CurrentUser,
+    error::{Error, SOON},
+    hub::{Follower, Hub},
+    state::People,
+    views::Known,
+};
+use crate::{
+    domain::{Person, UserStatus, advice},
+    store::PersonView,
+};
+
+/// A comment now and then keeps proxies from closing a quiet stream, and shows us who has gone.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A page left open for longer asks anew.
+const LONGEST: Duration = Duration::from_mins(10);
+/// What a browser waits before it comes back after a lost connection.
+const RETRY: Duration = Duration::from_secs(3);
+/// Between two reads by one stream, and before reading again after the database failed.
+const REST: Duration = Duration::from_millis(250);
+const RECOVER: Duration = Duration::from_secs(2);
+
+/// The one kind of event: a state.
+const STATUS_EVENT: &str = "status";
+
+/// What `/status` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Report {
+    status: UserStatus,
+    verification_id: Option<String>,
+    last_error: Option<LastError>,
+    updated_at: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct LastError {
+    code: String,
+    advice: String,
+}
+
+impl Report {
+    /// Of somebody we may never have met.
+    pub(crate) fn of(view: Option<&PersonView>) -> Self {
+        let Some(view) = view else {
+            return Self {
+                status: UserStatus::None,
+                verification_id: None,
+                last_error: None,
+                updated_at: None,
+            };
+        };
+        Self {
+            status: view.status,
+            verification_id: view.verification_id.map(|id| id.to_string()),
+            last_error: view.error_code.as_deref().map(LastError::of),
+            updated_at: Some(written(view.updated_at)),
+        }
+    }
+
+    /// What a page that shows this must remember, so that its script can tell news from repetition.
+    pub(crate) fn into_known(self) -> Known {
+        Known {
+            status: self.status.as_str().to_owned(),
+            error: self.last_error.map(|error| error.code),
+        }
+    }
+
+    /// Nothing more is to be expected without the person doing something.
+    fn is_verdict(&self) -> bool {
+        match self.status {
+            UserStatus::Verified | UserStatus::Canceled => true,
+            UserStatus::RequiresInput => self.last_error.is_some(),
+            UserStatus::None | UserStatus::Processing => false,
+        }
+    }
+}
+
+impl LastError {
+    fn of(code: &str) -> Self {
+        let advice = advice(Some(code));
+        let advice = std::iter::once(advice.reason)
+            .chain(advice.tips)
+            .collect::<Vec<_>>();
+        Self {
+            code: code.to_owned(),
+            advice: advice.join(" "),
+        }
+    }
+}
+
+fn written(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// `GET /status`.
+pub(crate) async fn show_status(
+    user: CurrentUser,
+    State(people): State<People>,
+) -> Result<Json<Report>, Error> {
+    let view = people.find(user.person()).await?;
+    Ok(Json(Report::of(view.as_ref())))
+}
+
+/// `GET /status/stream`.
+pub(crate) async fn stream_status(
+    user: CurrentUser,
+    State(people): State<People>,
+    State(hub): State<Hub>,
+) -> Result<Response, Error> {
+    // Followed before the first read, so that no change falls between the two.
+    let mut follower = hub
+        .follow(user.person())
+        .ok_or(Error::TooMany { retry_after: SOON })?;
+    let person = user.into_person();
+    let told = read(&people, &person, &mut follower).await?;
+    let live = Live {
+        // A failure told before this stream began may be of an earlier try: what the person has just given is still
+        // to come.
+        is_over: told.is_verdict() && told.status != UserStatus::RequiresInput,
+        until: Instant::now() + LONGEST,
+        people,
+        person,
+        follower,
+        told,
+    };
+    let events = Sse::new(live.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT));
+    let mut response = events.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would otherwise keep the events until it has a bufferful.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// One open stream.
+struct Live {
+    people: People,
+    person: Person,
+    follower: Follower,
+    /// The last state sent.
+    told: Report,
+    until: Instant,
+    is_over: bool,
+}
+
+impl Live {
+    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        let first = event(&self.told).retry(RETRY);
+        let later = stream::unfold(self, |mut live| async move {
+            let event = live.next().await?;
+            Some((event, live))
+        });
+        stream::iter([first]).chain(later).map(Ok)
+    }
+
+    /// The next state that differs; `None` ends the stream.
+    async fn next(&mut self) -> Option<Event> {
+        while !self.is_over {
+            let heard = tokio::time::timeout_at(self.until, self.follower.changed()).await;
+            if heard != Ok(true) {
+                return None;
+            }
+            let life = self.follower.life();
+            let report = tokio::select! {
+                () = life.closed() => return None,
+                report = self.read_at_last() => report?,
+            };
+            if report != self.told {
+                self.is_over = report.is_verdict();
+                self.told = report;
+                return Some(event(&self.told));
+            }
+        }
+        None
+    }
+
+    /// Reads until the database answers; `None` when the time is over first.
+    async fn read_at_last(&mut self) -> Option<Report> {
+        // Spread, because after a lost connection every stream of this process reads at once.
+        tokio::time::sleep(REST.mul_f64(1.0 + rand::random::<f64>())).await;
+        while Instant::now() < self.until {
+            match read(&self.people, &self.person, &mut self.follower).await {
+                Ok(report) => return Some(report),
+                Err(_) => tokio::time::sleep(RECOVER).await,
+            }
+        }
+        None
+    }
+}
+
+async fn read(people: &People, person: &Person, follower: &mut Follower) -> Result<Report, Error> {
+    let view = people.find(person).await?;
+    if let Some(view) = &view {
+        follower.attend(view.user);
+    }
+    Ok(Report::of(view.as_ref()))
+}
+
+fn event(report: &Report) -> Event {
+    // A report of strings cannot fail to be written; an empty event would say nothing false.
+    let data = serde_json::to_string(report).unwrap_or_default();
+    Event::default().event(STATUS_EVENT).data(data)
+}
