@@ -1,6 +1,6 @@
 //! What the handlers work with; each asks for its own part and never for the whole.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::FromRef, http::header::InvalidHeaderValue};
 use secrecy::SecretString;
@@ -154,6 +154,9 @@ impl Site {
     }
 }
 
+/// Postgres ends a statement that takes long, unless it stands still itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Reads where a person stands.
 #[derive(Clone, Debug)]
 pub(crate) struct People {
@@ -164,7 +167,11 @@ pub(crate) struct People {
 impl People {
     /// `None` for somebody we have not met.
     pub(crate) async fn find(&self, person: &Person) -> Result<Option<PersonView>, Error> {
-        Ok(store::find_person_view(&self.db, person, self.livemode).await?)
+        let view = store::find_person_view(&self.db, person, self.livemode);
+        match tokio::time::timeout(PATIENCE, view).await {
+            Ok(view) => Ok(view?),
+            Err(too_late) => Err(Error::unavailable("unavailable", too_late)),
+        }
     }
 }
 

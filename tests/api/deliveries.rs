@@ -59,6 +59,11 @@ impl Delivery {
         self.session("last_verification_report", json!(report))
     }
 
+    /// As it comes over the wire.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        self.body.to_string().into_bytes()
+    }
+
     /// Read as the webhook reads it.
     pub(crate) fn read(&self) -> Event {
         event::parse(self.body.to_string().as_bytes()).unwrap()

@@ -5,7 +5,9 @@ mod deliveries;
 mod observe;
 mod sandbox;
 
+mod corpus;
 mod create;
+mod outage;
 mod pages;
 mod routes;
 mod server;
@@ -13,3 +15,4 @@ mod status;
 mod stripe;
 #[path = "../support/mod.rs"]
 mod support;
+mod webhook;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::LazyLock, time::Duration};
 
 use chrono::DateTime;
-use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -17,6 +17,7 @@ use verigate::{
 };
 
 use crate::{
+    deliveries::Delivery,
     stripe::{FakeStripe, VERIFY_ORIGIN},
     support::{PATIENCE, database::TestDb},
 };
@@ -145,27 +146,25 @@ impl TestServer {
 
     /// Delivers a body as Stripe would.
     pub(crate) async fn deliver(&self, body: impl Into<Vec<u8>>) -> StatusCode {
+        self.send_delivery(body).await.status()
+    }
+
+    /// The same, with the whole answer.
+    pub(crate) async fn send_delivery(&self, body: impl Into<Vec<u8>>) -> Response {
         let body = body.into();
         let signature = signature::sign(&body, &SecretString::from(SECRET), self.clock.unix());
-        let request = self
-            .post("/webhook")
-            .header("stripe-signature", signature)
-            .body(body);
-        request.send().await.unwrap().status()
+        let request = self.post("/webhook").header("stripe-signature", signature);
+        request.body(body).send().await.unwrap()
     }
 
     /// Delivers the news that a session now has this status.
     pub(crate) async fn tell(&self, id: &str, session: &str, status: &str, error: Option<&str>) {
-        let created = self.stripe.tick();
-        let event = json!({
-            "id": id, "object": "event", "created": created, "livemode": false,
-            "type": format!("identity.verification_session.{status}"),
-            "data": { "object": {
-                "id": session, "object": "identity.verification_session", "livemode": false,
-                "status": status, "last_error": error.map(|code| json!({ "code": code })),
-            } },
-        });
-        assert_eq!(self.deliver(event.to_string()).await, StatusCode::OK);
+        let delivery = Delivery::new(id, status, self.stripe.tick(), session);
+        let delivery = match error {
+            Some(code) => delivery.failed(code, "vr_1"),
+            None => delivery,
+        };
+        assert_eq!(self.deliver(delivery.body()).await, StatusCode::OK);
     }
 }
 

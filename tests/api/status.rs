@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// The events of a stream, one at a time.
-struct Stream {
+pub(crate) struct Stream {
     answer: Response,
     text: String,
 }
 
 impl Stream {
-    async fn open(server: &TestServer) -> Self {
+    pub(crate) async fn open(server: &TestServer) -> Self {
         let answer = server.get("/status/stream").send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
@@ -26,7 +26,7 @@ impl Stream {
     }
 
     /// The next state, or `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.clone().split_once("\n\n") {
                 rest.clone_into(&mut self.text);
