@@ -1,3 +1,10 @@
 //! The `verigate` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use verigate::cli::Cli;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    Cli::read().run().await
+}

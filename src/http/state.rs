@@ -32,6 +32,8 @@ pub struct Parts<'a> {
     pub db: Db,
     /// The use cases.
     pub verifier: Verifier,
+    /// The use cases over the connections kept for deliveries.
+    pub deliveries: Verifier,
     /// Live status; somebody must run it.
     pub hub: Hub,
     /// What time it is.
@@ -66,6 +68,7 @@ impl AppState {
             mode,
             db,
             verifier,
+            deliveries,
             hub,
             clock,
             life,
@@ -87,11 +90,11 @@ impl AppState {
                 livemode: config.stripe.livemode,
             },
             starter: Starter {
-                verifier: verifier.clone(),
+                verifier,
                 native: is_dev,
             },
             webhook: Webhook {
-                verifier,
+                verifier: deliveries,
                 clock,
                 secrets: config.stripe.webhook_secrets.clone().into(),
                 tolerance_seconds: config.stripe.webhook_tolerance_seconds,

@@ -62,8 +62,15 @@ impl Cluster {
 
     /// The address of one of its databases; a new cluster has one called `postgres`.
     pub fn url(&self, database: &str) -> String {
-        let host = percent_encoded(self.folder.sockets());
-        format!("postgres://verigate@localhost/{database}?host={host}")
+        url(&self.folder, database)
+    }
+
+    /// The same for a cluster that lives in `wanted` and is run by another process.
+    pub fn url_of_another(wanted: &Path, database: &str) -> Result<String, ClusterError> {
+        Ok(url(
+            &Folder::prepare(wanted, Durability::Durable)?,
+            database,
+        ))
     }
 
     /// The folder it really lives in.
@@ -177,6 +184,11 @@ impl ClusterError {
 }
 
 pub use self::owner::Holder;
+
+fn url(folder: &Folder, database: &str) -> String {
+    let host = percent_encoded(folder.sockets());
+    format!("postgres://verigate@localhost/{database}?host={host}")
+}
 
 /// Escapes what a URL or libpq would read as something else than a part of the path.
 fn percent_encoded(path: &Path) -> String {

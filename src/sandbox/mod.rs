@@ -38,6 +38,7 @@ use std::{
 };
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, routing::any};
+use secrecy::SecretString;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -60,6 +61,17 @@ pub struct Settings {
     pub clock: Clock,
     /// How long the async test cases stay in `processing`.
     pub async_delay: Duration,
+    /// A receiver that is registered from the start, for all types by name.
+    pub webhook: Option<Webhook>,
+}
+
+/// A receiver of webhooks.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// On this machine.
+    pub url: Url,
+    /// What its deliveries are signed with.
+    pub secret: SecretString,
 }
 
 impl Settings {
@@ -69,6 +81,7 @@ impl Settings {
             public_base,
             clock,
             async_delay: Duration::from_secs(2),
+            webhook: None,
         }
     }
 }
@@ -110,9 +123,14 @@ impl Sandbox {
             async_delay_ms: u32::try_from(settings.async_delay.as_millis()).unwrap_or(u32::MAX),
             ..Knobs::default()
         };
+        let time = Time::new(settings.clock);
+        let mut world = World::new(settings.public_base, knobs);
+        if let Some(webhook) = settings.webhook {
+            api::register(&mut world, webhook, time.now_ms());
+        }
         Ok(Self {
-            world: Mutex::new(World::new(settings.public_base, knobs)),
-            time: Time::new(settings.clock),
+            world: Mutex::new(world),
+            time,
             http,
             wake: Notify::new(),
             tried: Notify::new(),

@@ -110,3 +110,14 @@ impl Listener {
             .map(|notification| notification.payload().to_owned()))
     }
 }
+
+/// Does the database hold tables, but none of our migrations?
+pub async fn has_foreign_tables(db: &Db) -> Result<bool, StoreError> {
+    let foreign = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema'))
+              AND to_regclass('public.verifications') IS NULL AS "foreign!""#
+    )
+    .fetch_one(&db.pool)
+    .await?;
+    Ok(foreign)
+}

@@ -16,7 +16,7 @@ pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt,
 };
-pub use connection::{Db, Listener, MIGRATOR, Tx, connect, listen};
+pub use connection::{Db, Listener, MIGRATOR, Tx, connect, has_foreign_tables, listen};
 pub use error::StoreError;
 pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
 pub use records::{

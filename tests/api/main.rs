@@ -5,10 +5,12 @@ mod deliveries;
 mod observe;
 mod sandbox;
 
+mod command;
 mod corpus;
 mod create;
 mod outage;
 mod pages;
+mod pages_gallery;
 mod routes;
 mod server;
 mod status;

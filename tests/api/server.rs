@@ -74,11 +74,13 @@ impl TestServer {
         let clock = Clock::fixed(DateTime::from_timestamp(NOW, 0).unwrap());
         let life = Lifecycle::default();
         let hub = Hub::new(life.clone());
+        let verifier = verifier(&config, db.clone(), &stripe);
         let state = AppState::new(Parts {
             config: &config,
             mode,
             db: db.clone(),
-            verifier: verifier(&config, db.clone(), &stripe),
+            deliveries: verifier.clone(),
+            verifier,
             hub: hub.clone(),
             clock: clock.clone(),
             life: life.clone(),

@@ -13,6 +13,7 @@ use super::{
     sessions::{merge_metadata, typed},
 };
 use crate::sandbox::{
+    Webhook,
     delivery::is_loopback,
     ids,
     refusal::Refusal,
@@ -83,6 +84,31 @@ pub(super) fn create(world: &mut World, call: &Call) -> Result<Value, Refusal> {
     shown["secret"] = json!(endpoint.secret.expose_secret());
     world.endpoints.insert(endpoint);
     Ok(shown)
+}
+
+/// Every type there is about a session, by name: `*` would leave the redactions out.
+const SESSION_EVENTS: [&str; 6] = [
+    "identity.verification_session.created",
+    "identity.verification_session.processing",
+    "identity.verification_session.verified",
+    "identity.verification_session.requires_input",
+    "identity.verification_session.canceled",
+    "identity.verification_session.redacted",
+];
+
+/// Registers a receiver without a call.
+pub(crate) fn register(world: &mut World, webhook: Webhook, now_ms: i64) {
+    world.endpoints.insert(Endpoint {
+        id: ids::id("we"),
+        created: second(now_ms),
+        url: webhook.url,
+        secret: webhook.secret,
+        enabled_events: SESSION_EVENTS.map(str::to_owned).to_vec(),
+        api_version: None,
+        description: None,
+        metadata: json!({}),
+        disabled: false,
+    });
 }
 
 pub(super) fn retrieve(world: &mut World, call: &Call) -> Result<Value, Refusal> {

@@ -21,6 +21,7 @@ use axum::{
     response::Response,
 };
 
+pub(super) use self::endpoints::register;
 use self::{passage::Passage, reply::Reply, routes::Route};
 use super::{
     Sandbox,

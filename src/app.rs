@@ -1,1 +1,0 @@
-//! The composition root: builds everything once, runs it, and shuts it down in order.

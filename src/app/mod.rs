@@ -1,0 +1,262 @@
+//! The composition root: builds everything once, runs it, and shuts it down in order.
+
+#[cfg(feature = "dev")]
+mod dev;
+mod signals;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+#[cfg(feature = "dev")]
+pub use self::dev::{database, dev};
+pub use self::signals::interrupted;
+use crate::{
+    clock::Clock,
+    config::Config,
+    http::{self, AppState, Hub, Lifecycle, Parts},
+    jobs,
+    store::{self, Db},
+    stripe,
+    telemetry::Metrics,
+    verification::{Settings, Verifier},
+};
+
+/// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
+const CONNECTIONS: u32 = 16;
+/// Connections for deliveries alone: people must not be able to keep Stripe waiting.
+const INTAKE_CONNECTIONS: u32 = 8;
+/// How long requests in flight may take to finish once nothing new is accepted.
+const DRAIN: Duration = Duration::from_secs(25);
+/// Where Stripe sends people back to.
+const RETURN_PATH: &str = "submitted";
+
+/// Everything, wired but not yet running.
+#[derive(Debug)]
+pub struct App {
+    config: Arc<Config>,
+    clock: Clock,
+    db: Db,
+    intake_db: Db,
+    verifier: Verifier,
+}
+
+/// Where it listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For people and Stripe.
+    pub public: TcpListener,
+    /// For whoever gathers metrics.
+    pub metrics: Option<TcpListener>,
+}
+
+impl App {
+    /// Connects as configured. Production and tests meet in [`Self::from_parts`].
+    ///
+    /// # Errors
+    /// When the database address cannot be used, or the Stripe client cannot be built.
+    pub fn build(config: Config, database_url: &SecretString) -> anyhow::Result<Self> {
+        let db =
+            store::connect(database_url, CONNECTIONS).context("DATABASE_URL cannot be used")?;
+        let intake_db = store::connect(database_url, INTAKE_CONNECTIONS)?;
+        Self::from_parts(config, Pools { db, intake_db }, Clock::system())
+    }
+
+    /// Wires the parts.
+    ///
+    /// # Errors
+    /// When the Stripe client cannot be built.
+    pub fn from_parts(config: Config, pools: Pools, clock: Clock) -> anyhow::Result<Self> {
+        let settings = stripe::Settings::new(
+            config.stripe.api_base.clone(),
+            config.stripe.secret_key.clone(),
+        );
+        let client = stripe::Client::new(settings).context("the Stripe client cannot be built")?;
+        let verifier = Verifier::new(
+            pools.db.clone(),
+            client,
+            Settings {
+                livemode: config.stripe.livemode,
+                return_url: return_url(&config.public_url)?,
+            },
+        );
+        let Pools { db, intake_db } = pools;
+        Ok(Self {
+            config: Arc::new(config),
+            clock,
+            db,
+            intake_db,
+            verifier,
+        })
+    }
+
+    /// The use cases, for whoever drives them without HTTP.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// Applies pending migrations, waiting for any other process that is at it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or a migration fails.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        self.db
+            .migrate()
+            .await
+            .context("the migrations could not be applied")
+    }
+
+    /// Serves until `shutdown`, then turns unready, waits, lets requests in flight finish, and stops the jobs.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(
+        self,
+        listeners: Listeners,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let life = Lifecycle::default();
+        let jobs_end = CancellationToken::new();
+        let hub = Hub::new(life.clone());
+        let mut jobs = JoinSet::new();
+        jobs.spawn(hub.clone().run(self.db.clone()));
+        jobs.spawn(jobs::run_refresh(
+            self.verifier.clone(),
+            self.db.clone(),
+            jobs_end.clone(),
+        ));
+
+        let state = AppState::new(Parts {
+            config: &self.config,
+            mode: self.config.mode,
+            db: self.db.clone(),
+            verifier: self.verifier.clone(),
+            deliveries: self.verifier.clone().with_db(self.intake_db.clone()),
+            hub,
+            clock: self.clock.clone(),
+            life: life.clone(),
+        })
+        .context("a configured address cannot stand in a header")?;
+        if let Some(listener) = listeners.metrics {
+            let metrics = Metrics::start()?;
+            let router = http::metrics_router(move || metrics.render());
+            let closed = life.clone();
+            jobs.spawn(async move {
+                let served = axum::serve(listener, router)
+                    .with_graceful_shutdown(async move { closed.closed().await });
+                if let Err(error) = served.await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "metrics are gone");
+                }
+            });
+        }
+        let farewell = tokio::spawn(leave(shutdown, life.clone(), self.config.shutdown_delay));
+        serve_public(listeners.public, http::router(state), life).await?;
+        farewell.abort();
+        jobs_end.cancel();
+        if tokio::time::timeout(DRAIN, async { while jobs.join_next().await.is_some() {} })
+            .await
+            .is_err()
+        {
+            tracing::warn!("a job did not end in time; its claims run out by themselves");
+        }
+        self.intake_db.close().await;
+        self.db.close().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The pools of connections an app works with.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// For people, probes and jobs.
+    pub db: Db,
+    /// For deliveries.
+    pub intake_db: Db,
+}
+
+/// Runs in production until a signal says stop.
+///
+/// # Errors
+/// When it cannot start; everything that can be known before listening is.
+pub async fn serve(config: Config, migrate: bool) -> anyhow::Result<()> {
+    let database_url = config
+        .database_url
+        .clone()
+        .context("DATABASE_URL is missing")?;
+    let (bind, metrics) = (config.bind_addr, config.metrics_addr);
+    let listeners = Listeners::bind(bind, metrics).await?;
+    let app = App::build(config, &database_url)?;
+    if migrate {
+        app.migrate().await?;
+    }
+    tracing::info!(address = %bind, "serving");
+    app.run(listeners, interrupted()).await
+}
+
+impl Listeners {
+    /// Binds, so that a taken port is told before anything else happens.
+    ///
+    /// # Errors
+    /// When an address is taken or not ours.
+    pub async fn bind(public: SocketAddr, metrics: Option<SocketAddr>) -> anyhow::Result<Self> {
+        Ok(Self {
+            public: bind(public, "BIND_ADDR").await?,
+            metrics: match metrics {
+                Some(address) => Some(bind(address, "METRICS_ADDR").await?),
+                None => None,
+            },
+        })
+    }
+}
+
+pub(crate) async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}: stop what listens there, or set {name} to a free address"
+        )
+    })
+}
+
+/// Waits for the signal, turns unready, and closes the door after the delay in which balancers notice.
+async fn leave(shutdown: impl Future<Output = ()>, life: Lifecycle, delay: Duration) {
+    shutdown.await;
+    tracing::info!(
+        delay_s = delay.as_secs(),
+        "leaving: not ready for anything new"
+    );
+    life.leave();
+    tokio::time::sleep(delay).await;
+    life.close();
+}
+
+async fn serve_public(
+    listener: TcpListener,
+    router: axum::Router,
+    life: Lifecycle,
+) -> anyhow::Result<()> {
+    let closing = life.clone();
+    let served =
+        axum::serve(listener, router).with_graceful_shutdown(async move { closing.closed().await });
+    let too_late = async {
+        life.closed().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = served => served.context("the listener failed"),
+        () = too_late => {
+            tracing::warn!("requests in flight did not finish in time; their clients must try again");
+            Ok(())
+        }
+    }
+}
+
+fn return_url(public_url: &Url) -> anyhow::Result<Url> {
+    public_url
+        .join(RETURN_PATH)
+        .context("PUBLIC_URL is no base for addresses")
+}

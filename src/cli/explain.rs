@@ -1,0 +1,367 @@
+//! `verigate explain`: why is this person in this state, and what happens next?
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+#[cfg(not(feature = "dev"))]
+use anyhow::Context as _;
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+#[cfg(feature = "dev")]
+use crate::{app, postgres};
+use crate::{
+    config::{self, Mode},
+    domain::{SessionId, Status, UserStatus, advice},
+    store::{
+        self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, find_person,
+        find_session_owner, list_attempts, list_deliveries, list_history, list_people,
+    },
+};
+
+/// Everything kept of one person, or of a session that belongs to nobody.
+#[derive(Debug)]
+pub(super) struct Explanation {
+    person: Option<PersonRecord>,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    record: AttemptRecord,
+    history: Vec<HistoryRecord>,
+    deliveries: Vec<DeliveryRecord>,
+}
+
+/// Prints it.
+pub(super) async fn run(
+    lookup: impl Fn(&str) -> Option<String>,
+    subject: &str,
+    json: bool,
+) -> anyhow::Result<()> {
+    let (url, _running) = find_database(lookup).await?;
+    let db = store::connect(&url, 1)?;
+    let explanations = explain(&db, subject).await?;
+    let mut out = std::io::stdout();
+    if json {
+        let all: Vec<Value> = explanations.iter().map(Explanation::to_json).collect();
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+    } else {
+        let all: Vec<String> = explanations.iter().map(Explanation::to_text).collect();
+        write!(out, "{}", all.join("\n"))?;
+    }
+    Ok(())
+}
+
+/// `DATABASE_URL`'s, or the one of `verigate dev`; the second part keeps it running.
+#[cfg(feature = "dev")]
+async fn find_database(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<(SecretString, Option<postgres::Cluster>)> {
+    match config::database_url(Mode::Dev, lookup)? {
+        Some(url) => Ok((url, None)),
+        None => app::database().await,
+    }
+}
+
+#[cfg(not(feature = "dev"))]
+async fn find_database(
+    lookup: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<(SecretString, ())> {
+    let url = config::database_url(Mode::Serve, lookup)?;
+    Ok((
+        url.context("DATABASE_URL is not set: set it to the server's")?,
+        (),
+    ))
+}
+
+/// Gathers what there is about an external id or a session id.
+pub(super) async fn explain(db: &Db, subject: &str) -> anyhow::Result<Vec<Explanation>> {
+    let mut people = list_people(db, subject).await?;
+    if people.is_empty()
+        && let Some(session) = SessionId::parse(subject)
+        && let Some((attempt, owner)) = find_session_owner(db, &session).await?
+    {
+        match owner {
+            Some(owner) => people.push(find_person(db, owner).await?),
+            None => {
+                let records = list_attempts(db, None, Some(attempt)).await?;
+                return Ok(vec![gather(db, None, records).await?]);
+            }
+        }
+    }
+    if people.is_empty() {
+        bail!(
+            "nobody is called {subject:?} here, and no session is: give the application's own id of a person, or a vs_… id"
+        );
+    }
+    let mut explanations = Vec::with_capacity(people.len());
+    for person in people {
+        let records = list_attempts(db, Some(person.id), None).await?;
+        explanations.push(gather(db, Some(person), records).await?);
+    }
+    Ok(explanations)
+}
+
+async fn gather(
+    db: &Db,
+    person: Option<PersonRecord>,
+    records: Vec<AttemptRecord>,
+) -> Result<Explanation, store::StoreError> {
+    let mut attempts = Vec::with_capacity(records.len());
+    for record in records {
+        let history = list_history(db, record.id).await?;
+        let deliveries = match &record.session_id {
+            Some(session) => list_deliveries(db, session).await?,
+            None => Vec::new(),
+        };
+        attempts.push(Attempt {
+            record,
+            history,
+            deliveries,
+        });
+    }
+    Ok(Explanation { person, attempts })
+}
+
+impl Explanation {
+    /// For people.
+    pub(super) fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        match &self.person {
+            Some(person) => {
+                writeln!(out, "{} (realm {})", person.external_id, person.realm)?;
+                let since = person.verified_at.map(|at| format!(", since {}", time(at)));
+                let since = since.unwrap_or_default();
+                writeln!(out, "  status    {}{since}", person.status.as_str())?;
+                writeln!(out, "  changed   {}", time(person.updated_at))?;
+            }
+            None => writeln!(out, "a session that belongs to nobody here (unclaimed)")?,
+        }
+        writeln!(out, "  next      {}", self.next())?;
+        if self.attempts.is_empty() {
+            writeln!(out, "\nno attempts")?;
+        }
+        for attempt in &self.attempts {
+            attempt.write(out)?;
+        }
+        Ok(())
+    }
+
+    /// What happens next, by the newest attempt.
+    fn next(&self) -> String {
+        let verified = |person: &PersonRecord| person.status == UserStatus::Verified;
+        if self.person.as_ref().is_some_and(verified) {
+            return "nothing: verified, unless a reviewer at Stripe overrides it".to_owned();
+        }
+        self.attempts.first().map_or_else(
+            || "the person has not clicked Verify yet".to_owned(),
+            |attempt| next(&attempt.record),
+        )
+    }
+
+    /// For programs.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "person": self.person.as_ref().map(|person| json!({
+                "id": person.id,
+                "realm": person.realm,
+                "external_id": person.external_id,
+                "status": person.status.as_str(),
+                "verified_at": person.verified_at,
+                "updated_at": person.updated_at,
+            })),
+            "next": self.next(),
+            "attempts": self.attempts.iter().map(Attempt::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn error_code(record: &AttemptRecord) -> Option<String> {
+    record.knowledge.verdict().and_then(|verdict| verdict.error)
+}
+
+/// What happens next to one attempt.
+fn next(record: &AttemptRecord) -> String {
+    if record.gone_at.is_some() {
+        return "Stripe has no such session (another account or mode, or a restarted sandbox); \
+                    the person's next click makes a new one"
+            .to_owned();
+    }
+    if let Some(status) = &record.unknown_status {
+        return format!(
+            "Stripe says {status:?}, which this version does not know: upgrade Verigate"
+        );
+    }
+    if let Some(due) = record.refresh_due_at {
+        let asked = record.refresh_tries;
+        return format!(
+            "Stripe is asked at {} (asked {asked} times so far)",
+            time(due)
+        );
+    }
+    if let Some(until) = record.lease_until {
+        return format!("a start is under way, until {} at the latest", time(until));
+    }
+    match record.status {
+        _ if record.session_id.is_none() && !record.current => {
+            "closed without a session; the person's next click makes a new attempt".to_owned()
+        }
+        None if record.session_id.is_none() => {
+            "no session yet: the person's next click creates it".to_owned()
+        }
+        None => "nothing is known of the session yet; its events are awaited".to_owned(),
+        Some(Status::RequiresInput) => match error_code(record) {
+            Some(code) => {
+                format!("the person is told: {}", advice(Some(&code)).reason)
+            }
+            None => "waiting for the person to hand in a document at Stripe".to_owned(),
+        },
+        Some(Status::Processing) => "Stripe checks the document; its event is awaited".to_owned(),
+        Some(Status::Canceled) => "closed; the person's next click makes a new session".to_owned(),
+        Some(Status::Verified) => "nothing: verified".to_owned(),
+    }
+}
+
+impl Attempt {
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let record = &self.record;
+        let session = record
+            .session_id
+            .as_ref()
+            .map_or("no session", SessionId::as_str);
+        writeln!(out, "\nattempt {} · {session}", record.id)?;
+        let mode = if record.livemode { "live" } else { "test" };
+        let client = record.client.as_deref().unwrap_or("not ours");
+        let current = if record.current { ", the open one" } else { "" };
+        writeln!(
+            out,
+            "  made      {} by {client}, {mode} mode{current}",
+            time(record.created_at)
+        )?;
+        let status = record.status.map_or("nothing known", Status::as_str);
+        let code = error_code(record)
+            .map(|code| format!(" ({code})"))
+            .unwrap_or_default();
+        writeln!(out, "  status    {status}{code}")?;
+        if let Some(doubt) = record.knowledge.doubt() {
+            let since = record.doubt_since.map(time).unwrap_or_default();
+            writeln!(out, "  doubt     {}, since {since}", doubt.as_str())?;
+        }
+        if record.open_hints > 0 {
+            writeln!(
+                out,
+                "  hints     {} not yet answered by a look at Stripe",
+                record.open_hints
+            )?;
+        }
+        let redaction = record.knowledge.redaction.as_str();
+        if redaction != "none" {
+            writeln!(out, "  redaction {redaction}")?;
+        }
+        if let Some(gone) = record.gone_at {
+            writeln!(out, "  gone      since {}", time(gone))?;
+        }
+        if !record.reports.is_empty() {
+            writeln!(
+                out,
+                "  reports   {} ({})",
+                record.reports.len(),
+                record.reports.join(", ")
+            )?;
+        }
+        self.write_told(out)?;
+        writeln!(out, "  next      {}", next(record))?;
+        for line in &self.history {
+            let from = line.from.as_deref().unwrap_or("–");
+            let to = line.to.as_deref().unwrap_or("–");
+            writeln!(out, "  {}  {from} → {to}  {}", time(line.at), line.cause)?;
+        }
+        for event in &self.deliveries {
+            let created = event
+                .created
+                .and_then(|second| DateTime::from_timestamp(second, 0));
+            let created = created.map_or_else(|| "no time".to_owned(), time);
+            let received = time(event.received_at);
+            writeln!(
+                out,
+                "  event     {} {} of {created}, received {received}: {}",
+                event.id, event.kind, event.outcome
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_told(&self, out: &mut String) -> std::fmt::Result {
+        let known = &self.record.knowledge;
+        if let Some(events) = &known.events {
+            let told: Vec<_> = events.told.keys().map(|told| told.as_str()).collect();
+            writeln!(
+                out,
+                "  told      {} by events of {}",
+                told.join(" and "),
+                second(events.second)
+            )?;
+        }
+        if let Some(reads) = &known.reads {
+            let read: Vec<_> = reads.read.keys().map(|status| status.as_str()).collect();
+            writeln!(
+                out,
+                "  read      {} as of {}",
+                read.join(" and "),
+                second(reads.as_of)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn to_json(&self) -> Value {
+        let record = &self.record;
+        json!({
+            "id": record.id,
+            "session_id": record.session_id,
+            "livemode": record.livemode,
+            "client": record.client,
+            "status": record.status.map(Status::as_str),
+            "last_error_code": error_code(record),
+            "redaction": record.knowledge.redaction.as_str(),
+            "reports": record.reports,
+            "events_told": record.knowledge.events,
+            "reads_told": record.knowledge.reads,
+            "doubt": record.knowledge.doubt().map(crate::domain::Doubt::as_str),
+            "doubt_since": record.doubt_since,
+            "open_hints": record.open_hints,
+            "unknown_status": record.unknown_status,
+            "refresh_due_at": record.refresh_due_at,
+            "refresh_tries": record.refresh_tries,
+            "current": record.current,
+            "lease_until": record.lease_until,
+            "gone_at": record.gone_at,
+            "created_at": record.created_at,
+            "next": next(record),
+            "history": self.history.iter().map(|line| json!({
+                "at": line.at, "from": line.from, "to": line.to, "cause": line.cause,
+            })).collect::<Vec<_>>(),
+            "events": self.deliveries.iter().map(|event| json!({
+                "id": event.id, "type": event.kind, "created": event.created,
+                "received_at": event.received_at, "outcome": event.outcome,
+            })).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+fn second(second: i64) -> String {
+    DateTime::from_timestamp(second, 0).map_or_else(|| second.to_string(), time)
+}
