@@ -10,7 +10,8 @@
 //! | [`request`] | who asks to be verified, and through what |
 //! | [`status`], [`ids`] | the vocabulary |
 //!
-//! Nothing here reads a clock, a database or the network, so every rule can be tested over any order of events.
+//! Nothing here reads a clock, a database or the network, so every rule can be tested over any order of events: `laws` holds
+//! the merge against arbitrary observations, and `model` lives random lives with a truthful Stripe and a bad line.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod failure;
