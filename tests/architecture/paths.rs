@@ -17,7 +17,7 @@ struct Token {
 
 /// All paths in `text`, single names included.
 pub(crate) fn named(text: &str) -> Vec<NamedPath> {
-    let tokens = without_tests(tokens(text));
+    let tokens = without_tests(&tokens(text));
     let mut found = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -71,19 +71,19 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Leaves out each item that follows `#[cfg(test)]`, or a `cfg` of several conditions with `test` among them.
-fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
+fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let mut kept = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
         if text(at) == "#" && text(at + 1) == "[" {
-            let end = after_matching(&tokens, at + 1);
+            let end = after_matching(tokens, at + 1);
             let inside = at + 2..end;
             let is_test = text(at + 2) == "cfg"
                 && inside.clone().any(|it| text(it) == "test")
                 && !inside.clone().any(|it| ["not", "any"].contains(&text(it)));
             if is_test {
-                at = after_item(&tokens, end);
+                at = after_item(tokens, end);
                 continue;
             }
         }
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn comments_and_strings_do_not_count() {
-        let text = r####"
+        let text = r##"
             // sqlx::a
             /* sqlx::b /* sqlx::c */ sqlx::d */
             let s = "sqlx::e \" sqlx::f";
@@ -319,7 +319,7 @@ mod tests {
             let b = b"sqlx::i"; let c = '"'; let d = '\''; let l: &'static str = real::path;
             let e = "";
             last::path
-        "####;
+        "##;
         assert!(
             paths(text).iter().all(|it| !it.contains("sqlx")),
             "{:?}",
