@@ -51,10 +51,10 @@ impl Source {
     /// May the request change something? A browser sends an ambient credential along with whatever page asks it to,
     /// so the page must be ours.
     fn may_change(self, provenance: Provenance) -> bool {
-        match self {
+        match (self, provenance) {
             // No credential at all: whoever can reach this port with a program may do so.
             #[cfg(feature = "dev")]
-            Self::Demo => provenance != Provenance::Elsewhere,
+            (Self::Demo, provenance) => provenance != Provenance::Elsewhere,
         }
     }
 }

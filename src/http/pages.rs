@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use askama::Template;
 use axum::{
     extract::State,
     response::{Html, IntoResponse, Response},
@@ -14,7 +13,7 @@ use super::{
     security::Surface,
     state::{People, Site, Starter},
     status::Report,
-    views::{Advice, Note, SignedOutPage, VerifyPage, VerifyState},
+    views::{Advice, Note, SignedOutPage, Template, VerifyPage, VerifyState},
 };
 use crate::{
     domain::{Retry, UserStatus, advice},

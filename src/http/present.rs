@@ -2,7 +2,6 @@
 
 use std::{error::Error as StdError, fmt::Write as _};
 
-use askama::Template;
 use axum::{
     Json,
     extract::{Request, State},
@@ -20,7 +19,7 @@ use super::{
     request::RequestId,
     security::Surface,
     state::Site,
-    views::{ErrorPage, SignInPage},
+    views::{ErrorPage, SignInPage, Template},
 };
 
 /// In which form an answer is wanted; as an extension of an answer it overrules what the request accepts.

@@ -26,8 +26,6 @@ use crate::{
 pub struct Parts<'a> {
     /// The settings.
     pub config: &'a Config,
-    /// Serving for real, or for development.
-    pub mode: Mode,
     /// The database for pages and probes.
     pub db: Db,
     /// The use cases.
@@ -65,7 +63,6 @@ impl AppState {
     pub fn new(parts: Parts<'_>) -> Result<Self, InvalidHeaderValue> {
         let Parts {
             config,
-            mode,
             db,
             verifier,
             deliveries,
@@ -73,7 +70,7 @@ impl AppState {
             clock,
             life,
         } = parts;
-        let is_dev = mode == Mode::Dev;
+        let is_dev = config.mode.is_dev();
         let origins = Origins {
             script: &config.stripe.js_url,
             api: &config.stripe.api_base,
@@ -84,7 +81,7 @@ impl AppState {
             hosts: AllowedHosts::new(&config.public_url, is_dev),
             headers: HeaderPolicy::new(&origins, https)?,
             site: Site::new(config),
-            auth: Auth::new(sources(mode), config.public_url.origin()),
+            auth: Auth::new(sources(config.mode), config.public_url.origin()),
             people: People {
                 db: db.clone(),
                 livemode: config.stripe.livemode,
@@ -109,9 +106,9 @@ impl AppState {
 /// `serve` knows no way to sign in yet.
 fn sources(mode: Mode) -> Vec<Source> {
     match mode {
+        Mode::Serve => Vec::new(),
         #[cfg(feature = "dev")]
         Mode::Dev => vec![Source::Demo],
-        _ => Vec::new(),
     }
 }
 

@@ -76,6 +76,7 @@ impl Case {
     }
 }
 
+#[rustfmt::skip]
 fn times() -> Vec<Case> {
     let at = |timestamp| sign(&delivery().body(), &secret(SECRET), timestamp);
     // Signed over whatever stands there for the time.
@@ -97,38 +98,17 @@ fn times() -> Vec<Case> {
         signed("1970", at(0), BAD_SIGNATURE),
         signed("in milliseconds", at(NOW * 1000), BAD_SIGNATURE),
         signed("the last second there is", at(i64::MAX), BAD_SIGNATURE),
-        signed(
-            "with leading zeros, signed as written",
-            as_written(&format!("00{now}")),
-            APPLIED,
-        ),
+        signed("with leading zeros, signed as written", as_written(&format!("00{now}")), APPLIED),
     ];
     let odd = [
-        "",
-        " ",
-        "+1800000000",
-        "-1800000000",
-        "1800000000.0",
-        "18e8",
-        "0x6b49d200",
-        "1_800_000_000",
-        " 1800000000",
-        "1800000000 ",
-        "99999999999999999999999999",
-        "now",
-        "NaN",
-        "1800000000;",
+        "", " ", "+1800000000", "-1800000000", "1800000000.0", "18e8", "0x6b49d200", "1_800_000_000",
+        " 1800000000", "1800000000 ", "99999999999999999999999999", "now", "NaN", "1800000000;",
     ];
-    cases.extend(odd.map(|time| {
-        signed(
-            &format!("the time «{time}»"),
-            as_written(time),
-            BAD_SIGNATURE,
-        )
-    }));
+    cases.extend(odd.map(|time| signed(&format!("the time «{time}»"), as_written(time), BAD_SIGNATURE)));
     cases
 }
 
+#[rustfmt::skip]
 fn schemes() -> Vec<Case> {
     let good = v1(&delivery().body(), SECRET, NOW);
     let other = v1(&delivery().body(), OTHER_SECRET, NOW);
@@ -136,128 +116,41 @@ fn schemes() -> Vec<Case> {
     let unprefixed = v1(&delivery().body(), SECRET.trim_start_matches("whsec_"), NOW);
     let upper = good.to_uppercase();
     let many = |count: usize, last: &str| {
-        format!(
-            "t={NOW}{},v1={last}",
-            format!(",v1={wrong}").repeat(count - 1)
-        )
+        format!("t={NOW}{},v1={last}", format!(",v1={wrong}").repeat(count - 1))
     };
     let t = format!("t={NOW}");
     vec![
         signed("the second secret", format!("{t},v1={other}"), APPLIED),
-        signed(
-            "both secrets, as while one is rolled",
-            format!("{t},v1={good},v1={other}"),
-            APPLIED,
-        ),
-        signed(
-            "a wrong one before the right one",
-            format!("{t},v1={wrong},v1={good}"),
-            APPLIED,
-        ),
-        signed(
-            "a wrong one after the right one",
-            format!("{t},v1={good},v1={wrong}"),
-            APPLIED,
-        ),
+        signed("both secrets, as while one is rolled", format!("{t},v1={good},v1={other}"), APPLIED),
+        signed("a wrong one before the right one", format!("{t},v1={wrong},v1={good}"), APPLIED),
+        signed("a wrong one after the right one", format!("{t},v1={good},v1={wrong}"), APPLIED),
         signed("the right one last of sixty-four", many(64, &good), APPLIED),
-        signed(
-            "more signatures than Stripe has",
-            many(65, &good),
-            BAD_SIGNATURE,
-        ),
+        signed("more signatures than Stripe has", many(65, &good), BAD_SIGNATURE),
         signed("sixty-four wrong ones", many(64, &wrong), BAD_SIGNATURE),
         signed("another secret", format!("{t},v1={wrong}"), BAD_SIGNATURE),
-        signed(
-            "the secret without its prefix",
-            format!("{t},v1={unprefixed}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "the signature before the time",
-            format!("v1={good},{t}"),
-            APPLIED,
-        ),
-        signed(
-            "schemes of tomorrow beside",
-            format!("{t},v2=00,v1={good},x=y,v10=1"),
-            APPLIED,
-        ),
-        signed(
-            "the fake scheme alone",
-            format!("{t},v0={good}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "the fake scheme right, the real one wrong",
-            format!("{t},v0={good},v1={wrong}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "a scheme of tomorrow alone",
-            format!("{t},v2={good}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "the scheme in capitals",
-            format!("{t},V1={good}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "the time's name in capitals",
-            format!("T={NOW},v1={good}"),
-            BAD_SIGNATURE,
-        ),
+        signed("the secret without its prefix", format!("{t},v1={unprefixed}"), BAD_SIGNATURE),
+        signed("the signature before the time", format!("v1={good},{t}"), APPLIED),
+        signed("schemes of tomorrow beside", format!("{t},v2=00,v1={good},x=y,v10=1"), APPLIED),
+        signed("the fake scheme alone", format!("{t},v0={good}"), BAD_SIGNATURE),
+        signed("the fake scheme right, the real one wrong", format!("{t},v0={good},v1={wrong}"), BAD_SIGNATURE),
+        signed("a scheme of tomorrow alone", format!("{t},v2={good}"), BAD_SIGNATURE),
+        signed("the scheme in capitals", format!("{t},V1={good}"), BAD_SIGNATURE),
+        signed("the time's name in capitals", format!("T={NOW},v1={good}"), BAD_SIGNATURE),
         signed("hex in capitals", format!("{t},v1={upper}"), BAD_SIGNATURE),
-        signed(
-            "hex too short",
-            format!("{t},v1={}", &good[..63]),
-            BAD_SIGNATURE,
-        ),
+        signed("hex too short", format!("{t},v1={}", &good[..63]), BAD_SIGNATURE),
         signed("hex too long", format!("{t},v1={good}0"), BAD_SIGNATURE),
-        signed(
-            "no hex",
-            format!("{t},v1={}", "z".repeat(64)),
-            BAD_SIGNATURE,
-        ),
+        signed("no hex", format!("{t},v1={}", "z".repeat(64)), BAD_SIGNATURE),
         signed("an empty signature", format!("{t},v1="), BAD_SIGNATURE),
-        signed(
-            "a signature without an equals sign",
-            format!("{t},v1"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "a second equals sign",
-            format!("{t},v1=={good}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "blanks after the comma",
-            format!("{t}, v1={good}"),
-            BAD_SIGNATURE,
-        ),
+        signed("a signature without an equals sign", format!("{t},v1"), BAD_SIGNATURE),
+        signed("a second equals sign", format!("{t},v1=={good}"), BAD_SIGNATURE),
+        signed("blanks after the comma", format!("{t}, v1={good}"), BAD_SIGNATURE),
         signed("semicolons", format!("{t};v1={good}"), BAD_SIGNATURE),
-        signed(
-            "in quotation marks",
-            format!("\"{t},v1={good}\""),
-            BAD_SIGNATURE,
-        ),
+        signed("in quotation marks", format!("\"{t},v1={good}\""), BAD_SIGNATURE),
         signed("no time", format!("v1={good}"), BAD_SIGNATURE),
         signed("no signature", &t, BAD_SIGNATURE),
-        signed(
-            "the time twice, the same",
-            format!("{t},{t},v1={good}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "the time twice, the right one first",
-            format!("{t},t=1,v1={good}"),
-            BAD_SIGNATURE,
-        ),
-        signed(
-            "the time twice, the right one last",
-            format!("t=1,{t},v1={good}"),
-            BAD_SIGNATURE,
-        ),
+        signed("the time twice, the same", format!("{t},{t},v1={good}"), BAD_SIGNATURE),
+        signed("the time twice, the right one first", format!("{t},t=1,v1={good}"), BAD_SIGNATURE),
+        signed("the time twice, the right one last", format!("t=1,{t},v1={good}"), BAD_SIGNATURE),
         signed("an empty header", "", BAD_SIGNATURE),
         signed("a blank header", " ", BAD_SIGNATURE),
         signed("commas", ",,,,", BAD_SIGNATURE),
@@ -265,11 +158,7 @@ fn schemes() -> Vec<Case> {
         signed("garbage", "garbage", BAD_SIGNATURE),
         signed("a bearer token", format!("Bearer {SECRET}"), BAD_SIGNATURE),
         signed("not even UTF-8", [b't', b'=', 0xff, 0xfe], BAD_SIGNATURE),
-        signed(
-            "a header of ten thousand bytes",
-            format!("{t},v1={good},x={}", "y".repeat(10_000)),
-            BAD_SIGNATURE,
-        ),
+        signed("a header of ten thousand bytes", format!("{t},v1={good},x={}", "y".repeat(10_000)), BAD_SIGNATURE),
     ]
 }
 
@@ -323,6 +212,7 @@ fn altered() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip]
 fn no_events() -> Vec<Case> {
     let event = String::from_utf8(delivery().body()).unwrap();
     let without = |member: &str| {
@@ -357,71 +247,24 @@ fn no_events() -> Vec<Case> {
         no("single quotation marks", tiny.replace('"', "'").as_bytes()),
         no("a leading zero", tiny.replace('}', ",\"x\":01}").as_bytes()),
         no("NaN", tiny.replace('}', ",\"x\":NaN}").as_bytes()),
-        no(
-            "a bare control character",
-            tiny.replace("a.b", "a\nb").as_bytes(),
-        ),
+        no("a bare control character", tiny.replace("a.b", "a\nb").as_bytes()),
         no("half an escape", tiny.replace("a.b", "a\\u12").as_bytes()),
         no("an unknown escape", tiny.replace("a.b", "a\\xb").as_bytes()),
-        no(
-            "a byte that is no UTF-8",
-            &[&tiny.as_bytes()[..8], b"\xff", &tiny.as_bytes()[8..]].concat(),
-        ),
-        no(
-            "an overlong character",
-            &[&tiny.as_bytes()[..8], b"\xc0\xaf", &tiny.as_bytes()[8..]].concat(),
-        ),
-        no(
-            "a surrogate in UTF-8",
-            &[
-                &tiny.as_bytes()[..8],
-                b"\xed\xa0\x80",
-                &tiny.as_bytes()[8..],
-            ]
-            .concat(),
-        ),
-        no(
-            "UTF-16",
-            &tiny
-                .encode_utf16()
-                .flat_map(u16::to_le_bytes)
-                .collect::<Vec<_>>(),
-        ),
+        no("a byte that is no UTF-8", &[&tiny.as_bytes()[..8], b"\xff", &tiny.as_bytes()[8..]].concat()),
+        no("an overlong character", &[&tiny.as_bytes()[..8], b"\xc0\xaf", &tiny.as_bytes()[8..]].concat()),
+        no("a surrogate in UTF-8", &[&tiny.as_bytes()[..8], b"\xed\xa0\x80", &tiny.as_bytes()[8..]].concat()),
+        no("UTF-16", &tiny.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()),
         no("never closed", &b"[".repeat(100_000)),
         no("no id", without("id").as_bytes()),
         no("no type", without("type").as_bytes()),
         no("no object", without("object").as_bytes()),
-        no(
-            "the object of something else",
-            tiny.replace("\"event\"", "\"charge\"").as_bytes(),
-        ),
-        no(
-            "the object in capitals",
-            tiny.replace("\"event\"", "\"Event\"").as_bytes(),
-        ),
-        no(
-            "of two objects the last is no event",
-            tiny.replace('}', ",\"object\":\"list\"}").as_bytes(),
-        ),
-        no(
-            "of two ids the last is none",
-            tiny.replace('}', ",\"id\":null}").as_bytes(),
-        ),
+        no("the object of something else", tiny.replace("\"event\"", "\"charge\"").as_bytes()),
+        no("the object in capitals", tiny.replace("\"event\"", "\"Event\"").as_bytes()),
+        no("of two objects the last is no event", tiny.replace('}', ",\"object\":\"list\"}").as_bytes()),
+        no("of two ids the last is none", tiny.replace('}', ",\"id\":null}").as_bytes()),
     ];
-    for wrong in [
-        "null",
-        "7",
-        "true",
-        "\"\"",
-        "[\"x\"]",
-        "{\"x\":1}",
-        "1e999999",
-    ] {
-        for (member, right) in [
-            ("id", "\"evt_1\""),
-            ("type", "\"a.b\""),
-            ("object", "\"event\""),
-        ] {
+    for wrong in ["null", "7", "true", "\"\"", "[\"x\"]", "{\"x\":1}", "1e999999"] {
+        for (member, right) in [("id", "\"evt_1\""), ("type", "\"a.b\""), ("object", "\"event\"")] {
             let bytes = tiny.replace(right, wrong);
             cases.push(no(&format!("{member} is {wrong}"), bytes.as_bytes()));
         }
@@ -429,272 +272,94 @@ fn no_events() -> Vec<Case> {
     cases
 }
 
-fn odd_events() -> Vec<Case> {
-    let yes = |name: &str, delivery: Delivery, answer| body(name, delivery.body(), answer);
-    let raw = |name: &str, member: &str, value: &str, answer| {
-        let marked = delivery().with(member, json!("MARK")).body();
-        let text = String::from_utf8(marked)
-            .unwrap()
-            .replace("\"MARK\"", value);
-        body(name, text, answer)
-    };
+/// A case about an event, rightly signed.
+fn yes(name: &str, delivery: &Delivery, answer: Answer) -> Case {
+    body(name, delivery.body(), answer)
+}
+
+/// A case about a member that has to be written by hand.
+fn raw(name: &str, member: &str, value: &str, answer: Answer) -> Case {
+    let marked = delivery().with(member, json!("MARK")).body();
+    let text = String::from_utf8(marked).unwrap();
+    body(name, text.replace("\"MARK\"", value), answer)
+}
+
+#[rustfmt::skip]
+fn odd_envelopes() -> Vec<Case> {
     let long = "x".repeat(10_000);
+    vec![
+        yes("an ordinary one", &delivery(), APPLIED),
+        body("blanks around it", [b" \n", &delivery().body()[..], b"\r\n\t "].concat(), APPLIED),
+        body("a BOM before it", [b"\xEF\xBB\xBF", &delivery().body()[..]].concat(), APPLIED),
+        body("hardly anything", r#"{"id":"e","object":"event","type":"t"}"#, IGNORED),
+        yes("an id of another form", &delivery().with("id", json!("event-17")), APPLIED),
+        yes("an id that is too long", &delivery().with("id", json!(format!("evt_{long}"))), APPLIED),
+        yes("an id with a NUL", &delivery().with("id", json!("evt_\0")), APPLIED),
+        raw("an id that is half a character", "id", r#""evt_\ud800""#, APPLIED),
+        yes("a type of tomorrow", &delivery().with("type", json!("identity.verification_session.teleported")), HINT),
+        yes("a type of something else", &delivery().with("type", json!("customer.created")), IGNORED),
+        yes("a type that is too long", &delivery().with("type", json!(long)), IGNORED),
+        yes("a type with a NUL", &delivery().with("type", json!("a\0b")), IGNORED),
+        yes("live mode", &delivery().with("livemode", json!(true)), Answer::Committed("wrong_mode")),
+        yes("a mode that is text", &delivery().with("livemode", json!("true")), APPLIED),
+        yes("a foreign account", &delivery().with("account", json!("acct_1")), Answer::Committed("foreign_account")),
+        yes("an account that is a number", &delivery().with("account", json!(1)), APPLIED),
+        yes("another API version", &delivery().with("api_version", json!("2020-08-27")), APPLIED),
+        yes("a version that is a list", &delivery().with("api_version", json!([1])), APPLIED),
+        yes("no data", &delivery().with("data", json!(null)), IGNORED),
+        yes("data that is text", &delivery().with("data", json!("x")), IGNORED),
+        yes("data that is a list", &delivery().with("data", json!([{}])), IGNORED),
+        yes("data of no object", &delivery().with("data", json!({})), IGNORED),
+        raw("of two types the last counts", "type", r#""a.b","type":"identity.verification_session.processing""#, APPLIED),
+    ]
+}
+
+#[rustfmt::skip]
+fn odd_sessions() -> Vec<Case> {
+    let long = "x".repeat(10_000);
+    vec![
+        yes("a type that contradicts its snapshot", &delivery().session("status", json!("verified")), HINT),
+        yes("a live session", &delivery().session("livemode", json!(true)), Answer::Committed("wrong_mode")),
+        yes("another kind of object", &delivery().session("object", json!("customer")), IGNORED),
+        yes("a session without an id", &delivery().session("id", json!(null)), IGNORED),
+        yes("a session id that is too long", &delivery().session("id", json!(format!("vs_{long}"))), IGNORED),
+        yes("a session id with a NUL", &delivery().session("id", json!("vs_\0")), IGNORED),
+        yes("a session we never made", &delivery().session("id", json!("vs_theirs")), APPLIED),
+        yes("a status of tomorrow", &delivery().session("status", json!("pondering")), HINT),
+        yes("a status that is a number", &delivery().session("status", json!(4)), HINT),
+        yes("an error without a code", &delivery().session("last_error", json!({"code": null, "reason": null})), APPLIED),
+        yes("an error that is text", &delivery().session("last_error", json!("x")), APPLIED),
+        yes("an error code with a NUL", &delivery().session("last_error", json!({"code": "a\0b"})), APPLIED),
+        yes("an error code that is too long", &delivery().session("last_error", json!({"code": long})), APPLIED),
+        yes("an expanded report", &delivery().reported("vr_1").session("last_verification_report", json!({"id": "vr_1"})), APPLIED),
+        yes("a report with a NUL", &delivery().reported("vr_\0"), APPLIED),
+        yes("64 KiB of metadata", &delivery().session("metadata", json!({"k": "m".repeat(65_536)})), APPLIED),
+        yes("metadata that is a list", &delivery().session("metadata", json!([1, 2])), APPLIED),
+        yes("an attempt that is nobody's", &delivery().of_attempt(uuid::Uuid::nil()), APPLIED),
+        yes("an attempt that is no id", &delivery().of_attempt("'; DROP TABLE users; --"), APPLIED),
+        yes("a redaction", &Delivery::new("evt_corpus", "redacted", NOW, "vs_corpus"), APPLIED),
+        yes("everything redacted", &redacted(), APPLIED),
+    ]
+}
+
+#[rustfmt::skip]
+fn odd_values() -> Vec<Case> {
     let mut cases = vec![
-        yes("an ordinary one", delivery(), APPLIED),
-        body(
-            "blanks around it",
-            [b" \n", &delivery().body()[..], b"\r\n\t "].concat(),
-            APPLIED,
-        ),
-        body(
-            "a BOM before it",
-            [b"\xEF\xBB\xBF", &delivery().body()[..]].concat(),
-            APPLIED,
-        ),
-        body(
-            "hardly anything",
-            r#"{"id":"e","object":"event","type":"t"}"#,
-            IGNORED,
-        ),
-        yes(
-            "an id of another form",
-            delivery().with("id", json!("event-17")),
-            APPLIED,
-        ),
-        yes(
-            "an id that is too long",
-            delivery().with("id", json!(format!("evt_{long}"))),
-            APPLIED,
-        ),
-        yes(
-            "an id with a NUL",
-            delivery().with("id", json!("evt_\0")),
-            APPLIED,
-        ),
-        raw(
-            "an id that is half a character",
-            "id",
-            r#""evt_\ud800""#,
-            APPLIED,
-        ),
-        yes(
-            "a type of tomorrow",
-            delivery().with("type", json!("identity.verification_session.teleported")),
-            HINT,
-        ),
-        yes(
-            "a type of something else",
-            delivery().with("type", json!("customer.created")),
-            IGNORED,
-        ),
-        yes(
-            "a type that is too long",
-            delivery().with("type", json!(long)),
-            IGNORED,
-        ),
-        yes(
-            "a type with a NUL",
-            delivery().with("type", json!("a\0b")),
-            IGNORED,
-        ),
-        yes(
-            "a type that contradicts its snapshot",
-            delivery().session("status", json!("verified")),
-            HINT,
-        ),
-        yes(
-            "live mode",
-            delivery().with("livemode", json!(true)),
-            Answer::Committed("wrong_mode"),
-        ),
-        yes(
-            "a live session",
-            delivery().session("livemode", json!(true)),
-            Answer::Committed("wrong_mode"),
-        ),
-        yes(
-            "a mode that is text",
-            delivery().with("livemode", json!("true")),
-            APPLIED,
-        ),
-        yes(
-            "a foreign account",
-            delivery().with("account", json!("acct_1")),
-            Answer::Committed("foreign_account"),
-        ),
-        yes(
-            "an account that is a number",
-            delivery().with("account", json!(1)),
-            APPLIED,
-        ),
-        yes(
-            "another API version",
-            delivery().with("api_version", json!("2020-08-27")),
-            APPLIED,
-        ),
-        yes(
-            "a version that is a list",
-            delivery().with("api_version", json!([1])),
-            APPLIED,
-        ),
-        yes("no data", delivery().with("data", json!(null)), IGNORED),
-        yes(
-            "data that is text",
-            delivery().with("data", json!("x")),
-            IGNORED,
-        ),
-        yes(
-            "data that is a list",
-            delivery().with("data", json!([{}])),
-            IGNORED,
-        ),
-        yes(
-            "data of no object",
-            delivery().with("data", json!({})),
-            IGNORED,
-        ),
-        yes(
-            "another kind of object",
-            delivery().session("object", json!("customer")),
-            IGNORED,
-        ),
-        yes(
-            "a session without an id",
-            delivery().session("id", json!(null)),
-            IGNORED,
-        ),
-        yes(
-            "a session id that is too long",
-            delivery().session("id", json!(format!("vs_{long}"))),
-            IGNORED,
-        ),
-        yes(
-            "a session id with a NUL",
-            delivery().session("id", json!("vs_\0")),
-            IGNORED,
-        ),
-        yes(
-            "a session we never made",
-            delivery().session("id", json!("vs_theirs")),
-            APPLIED,
-        ),
-        yes(
-            "a status of tomorrow",
-            delivery().session("status", json!("pondering")),
-            HINT,
-        ),
-        yes(
-            "a status that is a number",
-            delivery().session("status", json!(4)),
-            HINT,
-        ),
-        yes(
-            "an error without a code",
-            delivery().session("last_error", json!({"code": null, "reason": null})),
-            APPLIED,
-        ),
-        yes(
-            "an error that is text",
-            delivery().session("last_error", json!("x")),
-            APPLIED,
-        ),
-        yes(
-            "an error code with a NUL",
-            delivery().session("last_error", json!({"code": "a\0b"})),
-            APPLIED,
-        ),
-        yes(
-            "an error code that is too long",
-            delivery().session("last_error", json!({"code": long})),
-            APPLIED,
-        ),
-        yes(
-            "an expanded report",
-            delivery()
-                .reported("vr_1")
-                .session("last_verification_report", json!({"id": "vr_1"})),
-            APPLIED,
-        ),
-        yes("a report with a NUL", delivery().reported("vr_\0"), APPLIED),
-        yes(
-            "64 KiB of metadata",
-            delivery().session("metadata", json!({"k": "m".repeat(65_536)})),
-            APPLIED,
-        ),
-        yes(
-            "metadata that is a list",
-            delivery().session("metadata", json!([1, 2])),
-            APPLIED,
-        ),
-        yes(
-            "an attempt that is nobody's",
-            delivery().of_attempt(uuid::Uuid::nil()),
-            APPLIED,
-        ),
-        yes(
-            "an attempt that is no id",
-            delivery().of_attempt("'; DROP TABLE users; --"),
-            APPLIED,
-        ),
-        yes(
-            "a redaction",
-            Delivery::new("evt_corpus", "redacted", NOW, "vs_corpus"),
-            APPLIED,
-        ),
-        yes("everything redacted", redacted(), APPLIED),
         raw("a number beyond all", "extra", "1e999999", APPLIED),
         raw("a number below all", "extra", "-1e-999999", APPLIED),
-        raw(
-            "a number of ten thousand digits",
-            "extra",
-            &"9".repeat(10_000),
-            APPLIED,
-        ),
-        raw(
-            "half a character",
-            "extra",
-            r#""\ud800 and \udc00""#,
-            APPLIED,
-        ),
+        raw("a number of ten thousand digits", "extra", &"9".repeat(10_000), APPLIED),
+        raw("half a character", "extra", r#""\ud800 and \udc00""#, APPLIED),
         raw("a NUL", "extra", r#""\u0000""#, APPLIED),
         raw("a member twice", "extra", r#"1,"extra":2"#, APPLIED),
-        raw(
-            "of two types the last counts",
-            "type",
-            r#""a.b","type":"identity.verification_session.processing""#,
-            APPLIED,
-        ),
-        raw(
-            "deeply nested",
-            "extra",
-            &format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)),
-            APPLIED,
-        ),
-        raw(
-            "deeply nested objects",
-            "extra",
-            &format!("{}1{}", "{\"a\":".repeat(20_000), "}".repeat(20_000)),
-            APPLIED,
-        ),
+        raw("deeply nested", "extra", &format!("{}{}", "[".repeat(20_000), "]".repeat(20_000)), APPLIED),
+        raw("deeply nested objects", "extra", &format!("{}1{}", "{\"a\":".repeat(20_000), "}".repeat(20_000)), APPLIED),
     ];
     for (name, value) in [
-        ("missing", "null"),
-        ("text", "\"1800000000\""),
-        ("a fraction", "1800000000.5"),
-        ("negative", "-5"),
-        ("zero", "0"),
-        ("beyond all", "1e999999"),
-        ("milliseconds, in the year 59010", "1800000000000"),
-        ("beyond i64", "99999999999999999999"),
-        ("true", "true"),
-        ("a list", "[1]"),
+        ("missing", "null"), ("text", "\"1800000000\""), ("a fraction", "1800000000.5"), ("negative", "-5"),
+        ("zero", "0"), ("beyond all", "1e999999"), ("in milliseconds, and so in the year 59010", "1800000000000"),
+        ("beyond i64", "99999999999999999999"), ("true", "true"), ("a list", "[1]"),
     ] {
-        cases.push(raw(
-            &format!("a second that is {name}"),
-            "created",
-            value,
-            HINT,
-        ));
+        cases.push(raw(&format!("a second that is {name}"), "created", value, HINT));
     }
     cases
 }
@@ -738,75 +403,33 @@ fn thin_events() -> Vec<Case> {
     ]
 }
 
+#[rustfmt::skip]
 fn sizes_and_encodings() -> Vec<Case> {
     const LIMIT: usize = 256 * 1024;
     let filled = |size: usize| {
         let empty = delivery().with("extra", json!("")).body().len();
-        delivery()
-            .with("extra", json!("x".repeat(size - empty)))
-            .body()
+        delivery().with("extra", json!("x".repeat(size - empty))).body()
     };
     let event = || body("", delivery().body(), APPLIED);
     let named = |name: &str, case: Case, answer| Case {
         name: name.to_owned(),
-        answer,
-        ..case
+        answer, ..case
     };
     vec![
         body("as large as allowed", filled(LIMIT), APPLIED),
         body("a byte too large", filled(LIMIT + 1), TOO_LARGE),
         body("four megabytes", vec![b' '; 4 << 20], TOO_LARGE),
-        named(
-            "no encoding, said so",
-            event().header("content-encoding", "identity"),
-            APPLIED,
-        ),
-        named(
-            "the same in capitals",
-            event().header("content-encoding", "IDENTITY"),
-            APPLIED,
-        ),
+        named("no encoding, said so", event().header("content-encoding", "identity"), APPLIED),
+        named("the same in capitals", event().header("content-encoding", "IDENTITY"), APPLIED),
         named("gzip", event().header("content-encoding", "gzip"), ENCODED),
         named("brotli", event().header("content-encoding", "br"), ENCODED),
-        named(
-            "two encodings",
-            event().header("content-encoding", "identity, gzip"),
-            ENCODED,
-        ),
-        named(
-            "two encodings in two lines",
-            event()
-                .header("content-encoding", "identity")
-                .header("content-encoding", "gzip"),
-            ENCODED,
-        ),
-        named(
-            "another content type",
-            event().header("content-type", "text/plain; charset=utf-16"),
-            APPLIED,
-        ),
-        named(
-            "a content type that is none",
-            event().header("content-type", "?"),
-            APPLIED,
-        ),
-        named(
-            "a form's content type",
-            event().header("content-type", "application/x-www-form-urlencoded"),
-            APPLIED,
-        ),
-        named(
-            "from a foreign page",
-            event()
-                .header("sec-fetch-site", "cross-site")
-                .header("origin", "https://evil.example"),
-            APPLIED,
-        ),
-        named(
-            "who would rather have a page",
-            event().header("accept", "text/html"),
-            APPLIED,
-        ),
+        named("two encodings", event().header("content-encoding", "identity, gzip"), ENCODED),
+        named("two encodings in two lines", event().header("content-encoding", "identity").header("content-encoding", "gzip"), ENCODED),
+        named("another content type", event().header("content-type", "text/plain; charset=utf-16"), APPLIED),
+        named("a content type that is none", event().header("content-type", "?"), APPLIED),
+        named("a form's content type", event().header("content-type", "application/x-www-form-urlencoded"), APPLIED),
+        named("from a foreign page", event().header("sec-fetch-site", "cross-site").header("origin", "https://evil.example"), APPLIED),
+        named("who would rather have a page", event().header("accept", "text/html"), APPLIED),
     ]
 }
 
@@ -865,7 +488,9 @@ async fn every_case_gets_its_one_right_answer() {
         schemes(),
         altered(),
         no_events(),
-        odd_events(),
+        odd_envelopes(),
+        odd_sessions(),
+        odd_values(),
         thin_events(),
         sizes_and_encodings(),
     ];

@@ -7,7 +7,7 @@ use crate::server::TestServer;
 async fn heading(server: &TestServer, path: &str) -> String {
     let (status, page) = server.page(path).await;
     assert_eq!(status, StatusCode::OK, "{page}");
-    let after = page.split("<h1").nth(1).expect("a heading");
+    let after = page.split("<h1").nth(1).unwrap();
     let text = after
         .split_once('>')
         .unwrap()

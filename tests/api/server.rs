@@ -77,7 +77,6 @@ impl TestServer {
         let verifier = verifier(&config, db.clone(), &stripe);
         let state = AppState::new(Parts {
             config: &config,
-            mode,
             db: db.clone(),
             deliveries: verifier.clone(),
             verifier,

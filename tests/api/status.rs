@@ -40,7 +40,7 @@ impl Stream {
                 }
             }
             let chunk = tokio::time::timeout(PATIENCE, self.answer.chunk());
-            let chunk = chunk.await.expect("an event in time").unwrap()?;
+            let chunk = chunk.await.unwrap().unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }

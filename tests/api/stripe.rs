@@ -13,7 +13,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate, matchers::a
 use crate::server::NOW;
 
 /// Where its sessions are opened; never fetched.
-pub(crate) const VERIFY_ORIGIN: &str = "https://verify.stripe.test";
+pub(crate) const VERIFY_ORIGIN: &str = "https://verify.stripe.com";
 
 /// A Stripe that answers over HTTP.
 pub(crate) struct FakeStripe {

@@ -1,6 +1,6 @@
 //! What people see: one plain struct a page, filled by the handlers and rendered by askama.
 //!
-//! Each is rendered by `render()` of [`askama::Template`].
+//! Each is rendered by `render()` of [`Template`]; bring the trait into scope to call it.
 
 mod error;
 #[cfg(feature = "dev")]
@@ -10,6 +10,8 @@ mod signed_out;
 mod state;
 mod verify;
 mod words;
+
+pub(crate) use askama::Template;
 
 pub(crate) use self::{
     error::ErrorPage,
