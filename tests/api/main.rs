@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod observe;
+mod pages_gallery;
 mod sandbox;
 
 mod command;
