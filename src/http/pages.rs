@@ -13,12 +13,9 @@ use super::{
     security::Surface,
     state::{People, Site, Starter},
     status::Report,
-    views::{Advice, Note, SignedOutPage, Template, VerifyPage, VerifyState},
+    views::{SignedOutPage, Template, VerifyPage, VerifyState},
 };
-use crate::{
-    domain::{Retry, UserStatus, advice},
-    store::PersonView,
-};
+use crate::{domain::UserStatus, store::PersonView};
 
 /// Stripe is asked on arrival, and a person is not kept waiting for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -102,27 +99,6 @@ fn state(view: Option<&PersonView>) -> Option<VerifyState> {
             at: view.verified_at,
         }),
         UserStatus::Canceled => Some(VerifyState::Closed),
-        UserStatus::RequiresInput => view.error_code.as_deref().map(failed),
-    }
-}
-
-fn failed(code: &str) -> VerifyState {
-    let advice = advice(Some(code));
-    let shown = || Advice {
-        heading: advice.heading.to_owned(),
-        reason: advice.reason.to_owned(),
-        tips: advice.tips.iter().map(|tip| (*tip).to_owned()).collect(),
-    };
-    match (code, advice.retry) {
-        ("abandoned", _) => VerifyState::NotStarted {
-            note: Some(Note::Left),
-        },
-        ("consent_declined", _) => VerifyState::Declined,
-        ("device_not_supported", _) => VerifyState::NoCamera,
-        (_, Retry::No) => VerifyState::CannotRetry { advice: shown() },
-        (_, Retry::Same | Retry::Other) => VerifyState::AnotherTry {
-            advice: shown(),
-            tries_left: None,
-        },
+        UserStatus::RequiresInput => view.error_code.as_deref().map(VerifyState::failed),
     }
 }

@@ -8,7 +8,9 @@ use crate::{
     http::assets,
 };
 
-use super::{Chrome, ErrorPage, Known, Note, SignInPage, SignedOutPage, VerifyPage, VerifyState};
+use super::{
+    Chrome, ErrorPage, Known, SignInPage, SignedOutPage, VerifyPage, VerifyState, state::Note,
+};
 
 /// Each page as a name for its file and its HTML.
 pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
@@ -98,7 +100,7 @@ fn states() -> Vec<(&'static str, VerifyState)> {
         (
             "another-try",
             VerifyState::AnotherTry {
-                advice: domain::advice(Some("document_expired")).into(),
+                advice: domain::advice(Some("document_expired")),
                 tries_left: Some(2),
             },
         ),

@@ -16,7 +16,7 @@ pub(crate) use askama::Template;
 pub(crate) use self::{
     error::ErrorPage,
     signed_out::{SignInPage, SignedOutPage},
-    state::{Advice, Known, Note, VerifyState},
+    state::{Known, VerifyState},
     verify::VerifyPage,
 };
 

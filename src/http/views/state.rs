@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{self, Retry};
+use crate::domain::{self, Advice, Retry};
 
 /// What the verify page and the confirmation page can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,27 +46,6 @@ pub(crate) enum VerifyState {
     },
 }
 
-/// What went wrong and what is most likely to help.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Advice {
-    /// The state in a heading.
-    pub(crate) heading: String,
-    /// The reason in plain words.
-    pub(crate) reason: String,
-    /// The things most likely to help.
-    pub(crate) tips: Vec<String>,
-}
-
-impl From<domain::Advice> for Advice {
-    fn from(advice: domain::Advice) -> Self {
-        Self {
-            heading: advice.heading.to_owned(),
-            reason: advice.reason.to_owned(),
-            tips: advice.tips.map(str::to_owned).to_vec(),
-        }
-    }
-}
-
 /// A quiet line on the first page about what happened before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
@@ -93,24 +72,22 @@ impl VerifyState {
             },
             ("consent_declined", _) => Self::Declined,
             ("device_not_supported" | "device_unsupported", _) => Self::NoCamera,
-            (_, Retry::No) => Self::CannotRetry {
-                advice: advice.into(),
-            },
+            (_, Retry::No) => Self::CannotRetry { advice },
             (_, Retry::Same | Retry::Other) => Self::AnotherTry {
-                advice: advice.into(),
+                advice,
                 tries_left: None,
             },
         }
     }
 
     /// The page's one heading: the state, not the feature.
-    pub(super) fn heading(&self) -> &str {
+    pub(super) fn heading(&self) -> &'static str {
         match self {
             Self::NotStarted { .. } => "Verify your identity",
             Self::Waiting => "We have not received your document yet",
             Self::Processing => "We are checking your document",
             Self::Verified { .. } => "Your identity is verified",
-            Self::AnotherTry { advice, .. } | Self::CannotRetry { advice } => &advice.heading,
+            Self::AnotherTry { advice, .. } | Self::CannotRetry { advice } => advice.heading,
             Self::Declined => "You chose not to continue",
             Self::NoCamera => "We need a camera",
             Self::Closed => "This verification was closed",
@@ -119,7 +96,7 @@ impl VerifyState {
     }
 
     /// The same for the browser's tab, where room is scarce.
-    pub(super) fn title(&self) -> &str {
+    pub(super) fn title(&self) -> &'static str {
         match self {
             Self::Waiting => "Waiting for your document",
             Self::Processing => "Checking your document",

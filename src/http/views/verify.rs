@@ -34,7 +34,7 @@ pub(crate) struct VerifyPage<'a> {
 }
 
 impl VerifyPage<'_> {
-    fn title(&self) -> &str {
+    fn title(&self) -> &'static str {
         self.state.title()
     }
 
