@@ -132,7 +132,6 @@ impl App {
 
         let state = AppState::new(Parts {
             config: &self.config,
-            mode: self.config.mode,
             db: self.db.clone(),
             verifier: self.verifier.clone(),
             deliveries: self.verifier.clone().with_db(self.intake_db.clone()),
