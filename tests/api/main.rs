@@ -3,7 +3,6 @@
 
 mod deliveries;
 mod observe;
-mod pages_gallery;
 mod sandbox;
 
 mod command;
