@@ -1,6 +1,7 @@
 //! The API tests: one binary, a file per route or promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod command;
 mod deliveries;
 mod observe;
 mod sandbox;
