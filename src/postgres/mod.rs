@@ -187,7 +187,8 @@ pub use self::owner::Holder;
 
 fn url(folder: &Folder, database: &str) -> String {
     let host = percent_encoded(folder.sockets());
-    format!("postgres://verigate@localhost/{database}?host={host}")
+    // Port and TLS are said, or a shell's PGPORT and PGSSLMODE for another server would fill them in.
+    format!("postgres://verigate@localhost:5432/{database}?host={host}&sslmode=disable")
 }
 
 /// Escapes what a URL or libpq would read as something else than a part of the path.

@@ -62,9 +62,19 @@ fn made(name: &str) -> Made {
 }
 
 fn sql(cluster: &Cluster, statement: &str) -> String {
+    ask(&cluster.url("postgres"), statement)
+}
+
+fn ask(url: &str, statement: &str) -> String {
     let psql = binaries::installed()[0].folder().join("psql");
     let asked = Command::new(psql)
-        .args(["-XAtq", "-c", statement, &cluster.url("postgres")])
+        .args(["-XAtq", "-c", statement, url])
+        // As in a shell that is set up for another server.
+        .envs([
+            ("PGPORT", "1"),
+            ("PGHOST", "nowhere"),
+            ("PGSSLMODE", "require"),
+        ])
         .current_dir("/")
         .output()
         .unwrap();
@@ -190,6 +200,11 @@ fn a_second_start_says_who_has_the_cluster() {
         "{refused}"
     );
     assert_eq!(holder.note.as_deref(), Some("at http://localhost:4242"));
+    let there = ask(
+        &Cluster::url_of_another(folder, "postgres").unwrap(),
+        "SELECT 1",
+    );
+    assert_eq!(there, "1", "who only wants to look is let in");
     owner.kill();
     Cluster::start(folder, Durability::Durable).unwrap();
 }
