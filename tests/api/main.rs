@@ -1,18 +1,17 @@
 //! The API tests: one binary, a file per route or promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod command;
-mod deliveries;
-mod observe;
-mod sandbox;
-
+mod clients;
 mod command;
 mod corpus;
 mod create;
+mod deliveries;
+mod observe;
 mod outage;
 mod pages;
 mod pages_gallery;
 mod routes;
+mod sandbox;
 mod server;
 mod status;
 mod stripe;

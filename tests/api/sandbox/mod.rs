@@ -1,8 +1,9 @@
 //! The sandbox over real HTTP.
 
 mod api;
+mod contract;
 mod faults;
 mod hosted;
 mod idempotency;
-mod support;
+pub(crate) mod support;
 mod webhooks;
