@@ -311,7 +311,10 @@ pub async fn save_verification(
     let reads = known.reads.as_ref();
     sqlx::query!(
         r#"UPDATE verifications SET
-               status = $2, error_code = $3, report_id = $4, verdict_second = $5, redaction = $6,
+               status = $2, error_code = $3, report_id = $4, redaction = $6,
+               -- A look that finds what the last one found does not move the time: only events carry their own.
+               verdict_second = CASE WHEN status = $2 AND $5::bigint IS DISTINCT FROM $7
+                   THEN COALESCE(verdict_second, $5::bigint) ELSE $5::bigint END,
                event_second = $7, events_told = $8, verified_second = $9,
                read_as_of = $10, read_until = $11, reads_told = $12, unknown_status = $13,
                hinted = $14, answered = $15,
