@@ -84,13 +84,11 @@ pub(super) async fn explain(db: &Db, subject: &str) -> anyhow::Result<Vec<Explan
         && let Some(session) = SessionId::parse(subject)
         && let Some((attempt, owner)) = find_session_owner(db, &session).await?
     {
-        match owner {
-            Some(owner) => people.push(find_person(db, owner).await?),
-            None => {
-                let records = list_attempts(db, None, Some(attempt)).await?;
-                return Ok(vec![gather(db, None, records).await?]);
-            }
-        }
+        let Some(owner) = owner else {
+            let records = list_attempts(db, None, Some(attempt)).await?;
+            return Ok(vec![gather(db, None, records).await?]);
+        };
+        people.push(find_person(db, owner).await?);
     }
     if people.is_empty() {
         bail!(
@@ -280,6 +278,10 @@ impl Attempt {
         }
         self.write_told(out)?;
         writeln!(out, "  next      {}", next(record))?;
+        self.write_journal(out)
+    }
+
+    fn write_journal(&self, out: &mut String) -> std::fmt::Result {
         for line in &self.history {
             let from = line.from.as_deref().unwrap_or("–");
             let to = line.to.as_deref().unwrap_or("–");

@@ -335,7 +335,7 @@ fn odd_sessions() -> Vec<Case> {
         yes("a report with a NUL", &delivery().reported("vr_\0"), APPLIED),
         yes("64 KiB of metadata", &delivery().session("metadata", json!({"k": "m".repeat(65_536)})), APPLIED),
         yes("metadata that is a list", &delivery().session("metadata", json!([1, 2])), APPLIED),
-        yes("an attempt that is nobody's", &delivery().of_attempt(uuid::Uuid::nil()), APPLIED),
+        yes("an attempt that is nobody's", &delivery().of_attempt(&uuid::Uuid::nil().to_string()), APPLIED),
         yes("an attempt that is no id", &delivery().of_attempt("'; DROP TABLE users; --"), APPLIED),
         yes("a redaction", &Delivery::new("evt_corpus", "redacted", NOW, "vs_corpus"), APPLIED),
         yes("everything redacted", &redacted(), APPLIED),

@@ -44,8 +44,7 @@ impl Delivery {
     }
 
     /// The session names this attempt, as ours do.
-    pub(crate) fn of_attempt(self, attempt: impl ToString) -> Self {
-        let attempt = attempt.to_string();
+    pub(crate) fn of_attempt(self, attempt: &str) -> Self {
         self.session("client_reference_id", json!(attempt))
             .session("metadata", json!({"verigate_attempt": attempt}))
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 use verigate::{
+    domain::{Client, Redaction, Status, UserStatus},
     store::{self, Outcome},
     stripe,
     verification::{Heard, Settings, Verifier},
@@ -62,12 +63,12 @@ async fn an_event_links_the_attempt_it_names_and_decides_the_person() {
     let db = TestDb::new().await;
     let verifier = deaf_verifier(&db);
     let attempt = insert_attempt(db.pool(), "ada").await;
-    let created = Delivery::new("evt_1", "created", NOW, "vs_1").of_attempt(attempt);
-    let verified = Delivery::new("evt_2", "verified", NOW + 9, "vs_1")
-        .of_attempt(attempt)
+    let created = Delivery::new("evt_1", "created", NOW, "vs_1").of_attempt(&attempt.to_string());
+    let success = Delivery::new("evt_2", "verified", NOW + 9, "vs_1")
+        .of_attempt(&attempt.to_string())
         .reported("vr_1");
     verifier.hear(&created.read()).await.unwrap();
-    verifier.hear(&verified.read()).await.unwrap();
+    verifier.hear(&success.read()).await.unwrap();
     assert_eq!(text(db.pool(), USERS).await, ["ada:verified"]);
     assert_eq!(text(db.pool(), SESSIONS).await, ["vs_1:verified"]);
     assert_eq!(text(db.pool(), REPORTS).await, ["vr_1"]);
@@ -87,7 +88,7 @@ async fn a_delivery_is_committed_once_however_often_and_however_parallel_it_come
     let verifier = deaf_verifier(&db);
     let attempt = insert_attempt(db.pool(), "ada").await;
     let event = Delivery::new("evt_1", "verified", NOW, "vs_1")
-        .of_attempt(attempt)
+        .of_attempt(&attempt.to_string())
         .read();
     let heard = futures_util::future::join_all((0..12).map(|_| verifier.hear(&event))).await;
     let new = heard
@@ -135,7 +136,8 @@ async fn an_unclaimed_row_that_turns_out_to_be_ours_is_merged_with_its_reports_a
         ["", "vs_1:requires_input:document_expired:unclaimed"]
     );
     // An older event names the attempt: what was known stays known.
-    let created = Delivery::new("evt_0", "created", NOW - 9, "vs_1").of_attempt(attempt);
+    let created =
+        Delivery::new("evt_0", "created", NOW - 9, "vs_1").of_attempt(&attempt.to_string());
     verifier.hear(&created.read()).await.unwrap();
     assert_eq!(
         text(db.pool(), SESSIONS).await,
@@ -156,7 +158,7 @@ async fn a_second_session_that_names_the_same_attempt_stays_unclaimed() {
     let verifier = deaf_verifier(&db);
     let attempt = insert_attempt(db.pool(), "ada").await;
     for (id, session) in [("evt_1", "vs_1"), ("evt_2", "vs_2")] {
-        let event = Delivery::new(id, "verified", NOW, session).of_attempt(attempt);
+        let event = Delivery::new(id, "verified", NOW, session).of_attempt(&attempt.to_string());
         verifier.hear(&event.read()).await.unwrap();
     }
     assert_eq!(
@@ -185,7 +187,7 @@ async fn a_late_event_of_a_superseded_session_still_verifies_the_person() {
     let db = TestDb::new().await;
     let verifier = deaf_verifier(&db);
     let old = insert_attempt(db.pool(), "ada").await;
-    let canceled = Delivery::new("evt_1", "created", NOW, "vs_old").of_attempt(old);
+    let canceled = Delivery::new("evt_1", "created", NOW, "vs_old").of_attempt(&old.to_string());
     verifier.hear(&canceled.read()).await.unwrap();
     let user: Uuid = sqlx::query_scalar("SELECT id FROM users")
         .fetch_one(db.pool())
@@ -280,12 +282,12 @@ async fn a_redaction_is_remembered_and_takes_no_verdict_away() {
     let db = TestDb::new().await;
     let verifier = deaf_verifier(&db);
     let attempt = insert_attempt(db.pool(), "ada").await;
-    let verified = Delivery::new("evt_1", "verified", NOW, "vs_1").of_attempt(attempt);
+    let success = Delivery::new("evt_1", "verified", NOW, "vs_1").of_attempt(&attempt.to_string());
     let redacted = Delivery::new("evt_2", "redacted", NOW + 60, "vs_1")
         .session("redaction", json!({"status": "redacted"}))
         .session("last_verification_report", json!("[redacted]"));
     verifier.hear(&redacted.read()).await.unwrap();
-    verifier.hear(&verified.read()).await.unwrap();
+    verifier.hear(&success.read()).await.unwrap();
     assert_eq!(text(db.pool(), USERS).await, ["ada:verified"]);
     let level = text(db.pool(), "SELECT redaction FROM verifications").await;
     assert_eq!(level, ["redacted"]);
@@ -296,8 +298,8 @@ async fn a_demotion_is_shown_at_once_and_doubted() {
     let db = TestDb::new().await;
     let verifier = deaf_verifier(&db);
     let attempt = insert_attempt(db.pool(), "ada").await;
-    let verified = Delivery::new("evt_1", "verified", NOW, "vs_1").of_attempt(attempt);
-    verifier.hear(&verified.read()).await.unwrap();
+    let success = Delivery::new("evt_1", "verified", NOW, "vs_1").of_attempt(&attempt.to_string());
+    verifier.hear(&success.read()).await.unwrap();
     let overridden = Delivery::new("evt_2", "requires_input", NOW + 60, "vs_1");
     verifier.hear(&overridden.read()).await.unwrap();
     assert_eq!(text(db.pool(), USERS).await, ["ada:requires_input"]);
@@ -339,12 +341,6 @@ async fn a_stored_status_is_one_of_the_enums() {
             words
         }
     };
-    fn sorted<const N: usize>(words: [&'static str; N]) -> Vec<String> {
-        let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        words.sort();
-        words
-    }
-    use verigate::domain::{Client, Redaction, Status, UserStatus};
     assert_eq!(
         listed("verifications_status_known").await,
         sorted(Status::ALL.map(Status::as_str))
@@ -365,4 +361,10 @@ async fn a_stored_status_is_one_of_the_enums() {
         listed("stripe_events_outcome_known").await,
         sorted(Outcome::ALL.map(Outcome::as_str))
     );
+}
+
+fn sorted<const N: usize>(words: [&'static str; N]) -> Vec<String> {
+    let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    words.sort();
+    words
 }
