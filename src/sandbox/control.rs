@@ -14,7 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
-    Sandbox, codes,
+    Sandbox, api, codes,
     faults::Fault,
     life::{Case, Outcome, Stuck},
     session::{Redaction, Session, Verdict},
@@ -303,6 +303,11 @@ async fn reset(
     body: Bytes,
 ) -> Result<StatusCode, Refused> {
     let _: Value = read(&headers, &body)?;
-    sandbox.world().forget();
+    let now_ms = sandbox.time.now_ms();
+    let mut world = sandbox.world();
+    world.forget();
+    if let Some(webhook) = &sandbox.webhook {
+        api::register(&mut world, webhook, now_ms);
+    }
     Ok(StatusCode::NO_CONTENT)
 }

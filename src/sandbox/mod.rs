@@ -92,6 +92,9 @@ pub enum SandboxError {
     /// The client that delivers webhooks could not be built.
     #[error("the sandbox could not set up its webhook client")]
     Client(#[source] reqwest::Error),
+    /// Webhooks are for this machine only.
+    #[error("the sandbox delivers to this machine only; name a webhook on localhost or 127.0.0.1")]
+    NotLocal,
     /// The listener failed.
     #[error("the sandbox could not serve its address")]
     Serve(#[source] std::io::Error),
@@ -100,6 +103,8 @@ pub enum SandboxError {
 /// A running sandbox: its state, its time, and what its tasks wait for.
 struct Sandbox {
     world: Mutex<World>,
+    /// Registered again after a reset, as after a restart.
+    webhook: Option<Webhook>,
     time: Time,
     http: reqwest::Client,
     /// Something may have fallen due.
@@ -123,13 +128,21 @@ impl Sandbox {
             async_delay_ms: u32::try_from(settings.async_delay.as_millis()).unwrap_or(u32::MAX),
             ..Knobs::default()
         };
+        if settings
+            .webhook
+            .as_ref()
+            .is_some_and(|w| !delivery::is_loopback(&w.url))
+        {
+            return Err(SandboxError::NotLocal);
+        }
         let time = Time::new(settings.clock);
         let mut world = World::new(settings.public_base, knobs);
-        if let Some(webhook) = settings.webhook {
+        if let Some(webhook) = &settings.webhook {
             api::register(&mut world, webhook, time.now_ms());
         }
         Ok(Self {
             world: Mutex::new(world),
+            webhook: settings.webhook,
             time,
             http,
             wake: Notify::new(),

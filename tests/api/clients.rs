@@ -10,10 +10,13 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::sandbox::support::TestSandbox;
+use crate::{
+    sandbox::support::TestSandbox,
+    server::{NOW, SECRET, TestServer},
+};
 
 /// Generous: registries and machines may be slow, a hung client must still end.
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
@@ -101,38 +104,28 @@ async fn install_from_pypi() -> PathBuf {
     folder().join(".venv/bin/python")
 }
 
-/// A receiver of webhooks that a client's own signatures are tried on.
-#[derive(Clone, Copy)]
-pub(crate) struct Receiver<'a> {
-    pub(crate) url: &'a str,
-    pub(crate) secret: &'a str,
-}
+/// Our server's webhook: its address, its secret, and what second it is there.
+type Receiver = [String; 3];
 
 fn arguments<'a>(
     script: &'a str,
     sandbox: &'a TestSandbox,
-    receiver: Option<Receiver<'a>>,
+    receiver: Option<&'a Receiver>,
 ) -> Vec<&'a str> {
     let mut arguments = vec![script, sandbox.base.as_str()];
-    arguments.extend(receiver.iter().flat_map(|r| [r.url, r.secret]));
+    arguments.extend(receiver.into_iter().flatten().map(String::as_str));
     arguments
 }
 
 /// Every check prints a line; returns how many there were.
-pub(crate) async fn drive_with_node(
-    sandbox: &TestSandbox,
-    receiver: Option<Receiver<'_>>,
-) -> usize {
+async fn drive_with_node(sandbox: &TestSandbox, receiver: Option<&Receiver>) -> usize {
     install_from_npm().await;
     let arguments = arguments("node.mjs", sandbox, receiver);
     checks(&succeed("node", &arguments, RUN_LIMIT).await)
 }
 
 /// As [`drive_with_node`].
-pub(crate) async fn drive_with_python(
-    sandbox: &TestSandbox,
-    receiver: Option<Receiver<'_>>,
-) -> usize {
+async fn drive_with_python(sandbox: &TestSandbox, receiver: Option<&Receiver>) -> usize {
     let python = install_from_pypi().await;
     let arguments = arguments("client.py", sandbox, receiver);
     checks(&succeed(python, &arguments, RUN_LIMIT).await)
@@ -155,6 +148,16 @@ async fn stripes_client_for_node_does_not_notice() {
 async fn stripes_client_for_python_does_not_notice() {
     let sandbox = TestSandbox::start().await;
     assert_eq!(drive_with_python(&sandbox, None).await, 9);
+}
+
+#[tokio::test]
+async fn our_server_accepts_what_stripes_clients_sign() {
+    let (sandbox, server) = (TestSandbox::start().await, TestServer::dev().await);
+    let url = format!("http://{}/webhook", server.address);
+    let receiver = [url, SECRET.to_owned(), NOW.to_string()];
+    assert_eq!(drive_with_node(&sandbox, Some(&receiver)).await, 10);
+    sandbox.control("/_reset", &json!({})).await;
+    assert_eq!(drive_with_python(&sandbox, Some(&receiver)).await, 10);
 }
 
 /// The answer's JSON; the exit code is 0 for refusals too, so it says nothing.

@@ -1,6 +1,7 @@
 """Drives the sandbox with Stripe's client for Python.
 
-Arguments: the sandbox's origin, then optionally a receiver's address and its webhook secret.
+Arguments: the sandbox's origin, then optionally a receiver's address, its webhook secret and
+what second it is there.
 """
 
 import hashlib
@@ -8,7 +9,6 @@ import hmac
 import json
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,7 +17,7 @@ from queue import Queue
 import stripe
 
 BASE = sys.argv[1]
-RECEIVER = sys.argv[2:4]
+RECEIVER = sys.argv[2:5]
 SECRET = "whsec_of_the_python_client"
 PATH = "/v1/identity/verification_sessions"
 
@@ -217,11 +217,10 @@ def its_verification_accepts_what_the_sandbox_signs():
 
 
 def the_receiver_accepts_what_this_client_signs():
-    address, secret = RECEIVER
+    address, secret, now = RECEIVER
     payload = json.dumps(client.v1.events.list({"limit": 1}).data[0].to_dict())
 
     def send(key):
-        now = int(time.time())
         signature = stripe.WebhookSignature._compute_signature(f"{now}.{payload}", key)
         assert signature == hmac.new(key.encode(), f"{now}.{payload}".encode(), hashlib.sha256).hexdigest()
         headers = {"content-type": "application/json", "stripe-signature": f"t={now},v1={signature}"}

@@ -1,9 +1,9 @@
-// Drives the sandbox with Stripe's client for Node. Arguments: the sandbox's origin, then optionally a receiver's address and its webhook secret.
+// Drives the sandbox with Stripe's client for Node. Arguments: the sandbox's origin, then optionally a receiver's address, its webhook secret and what second it is there.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import Stripe from 'stripe';
 
-const [base, receiver, receiverSecret] = process.argv.slice(2);
+const [base, receiver, receiverSecret, receiverNow] = process.argv.slice(2);
 const { hostname: host, port } = new URL(base);
 const secret = 'whsec_of_the_node_client';
 const connect = (key, more) =>
@@ -214,7 +214,8 @@ if (receiver) {
         headers: { 'content-type': 'application/json', 'stripe-signature': header },
         body: payload,
       });
-    const sign = (key) => stripe.webhooks.generateTestHeaderString({ payload, secret: key });
+    const timestamp = Number(receiverNow);
+    const sign = (key) => stripe.webhooks.generateTestHeaderString({ payload, secret: key, timestamp });
     assert.equal((await send(sign(receiverSecret))).status, 200);
     assert.equal((await send(sign('whsec_other'))).status, 400);
   };

@@ -97,12 +97,12 @@ const SESSION_EVENTS: [&str; 6] = [
 ];
 
 /// Registers a receiver without a call.
-pub(crate) fn register(world: &mut World, webhook: Webhook, now_ms: i64) {
+pub(crate) fn register(world: &mut World, webhook: &Webhook, now_ms: i64) {
     world.endpoints.insert(Endpoint {
         id: ids::id("we"),
         created: second(now_ms),
-        url: webhook.url,
-        secret: webhook.secret,
+        url: webhook.url.clone(),
+        secret: webhook.secret.clone(),
         enabled_events: SESSION_EVENTS.map(str::to_owned).to_vec(),
         api_version: None,
         description: None,

@@ -21,7 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 use verigate::{
     clock::Clock,
-    sandbox::{Settings, serve},
+    sandbox::{Settings, Webhook, serve},
     stripe::signature,
 };
 
@@ -42,11 +42,25 @@ impl TestSandbox {
     }
 
     pub(crate) async fn with_clock(clock: Clock) -> Self {
+        Self::with(clock, None).await
+    }
+
+    /// With a receiver that is registered from the start.
+    pub(crate) async fn with_receiver(receiver: &Receiver) -> Self {
+        let webhook = Webhook {
+            url: Url::parse(&receiver.url).unwrap(),
+            secret: SECRET.to_owned().into(),
+        };
+        Self::with(Clock::system(), Some(webhook)).await
+    }
+
+    async fn with(clock: Clock, webhook: Option<Webhook>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let stopping = stop.clone();
-        let settings = Settings::new(Url::parse(&base).unwrap(), clock);
+        let mut settings = Settings::new(Url::parse(&base).unwrap(), clock);
+        settings.webhook = webhook;
         tokio::spawn(serve(listener, settings, async move {
             stopping.cancelled().await;
         }));

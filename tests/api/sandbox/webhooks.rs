@@ -105,6 +105,42 @@ async fn only_this_machine_can_be_registered() {
 }
 
 #[tokio::test]
+async fn a_receiver_from_the_start_hears_everything_also_after_a_reset() {
+    let receiver = Receiver::start().await;
+    let sandbox = TestSandbox::with_receiver(&receiver).await;
+    let session = sandbox.create().await;
+    receiver.wait_for(1).await;
+    let path = format!("{SESSIONS}/{}/redact", id(&session));
+    sandbox.post(&path, "").await;
+    let finish = format!("/_sessions/{}/finish", id(&session));
+    sandbox.control(&finish, &json!({})).await;
+    receiver.wait_for(3).await;
+    assert!(receiver.kinds().contains(&"redacted".to_owned()));
+    sandbox.control("/_reset", &json!({})).await;
+    sandbox.create().await;
+    assert_eq!(receiver.wait_for(4).await[3].kind(), "created");
+}
+
+#[tokio::test]
+async fn a_receiver_elsewhere_keeps_the_sandbox_from_starting() {
+    let base: url::Url = "http://localhost:1".parse().unwrap();
+    let mut settings = verigate::sandbox::Settings::new(base, verigate::clock::Clock::system());
+    settings.webhook = Some(verigate::sandbox::Webhook {
+        url: "http://192.0.2.1/webhook".parse().unwrap(),
+        secret: SECRET.to_owned().into(),
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let never = std::future::pending::<()>();
+    let refused = verigate::sandbox::serve(listener, settings, never).await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("this machine only")
+    );
+}
+
+#[tokio::test]
 async fn an_endpoint_is_listed_changed_and_deleted_without_its_secret() {
     let (sandbox, receiver) = (TestSandbox::start().await, Receiver::start().await);
     let endpoint = sandbox.register(&receiver, &ALL).await;
