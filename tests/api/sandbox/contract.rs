@@ -48,7 +48,7 @@ impl Contract {
         }
         if let Some(choices) = schema["anyOf"].as_array() {
             let misfits = choices.iter().map(|choice| self.misfit(choice, value, at));
-            return misfits.reduce(|one, other| one.and(other))?;
+            return misfits.reduce(Option::and)?;
         }
         if let Some(words) = schema["enum"].as_array()
             && !words.contains(value)
