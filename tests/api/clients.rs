@@ -39,11 +39,10 @@ async fn run(program: impl AsRef<OsStr>, arguments: &[&str], limit: Duration) ->
         .kill_on_drop(true)
         .output();
     let name = Path::new(program).display();
-    match tokio::time::timeout(limit, command).await {
-        Ok(Ok(output)) => output,
-        Ok(Err(error)) => panic!("{name}: {error}; scripts/setup test installs what is missing"),
-        Err(_elapsed) => panic!("{name} {arguments:?} took longer than {limit:?}"),
-    }
+    tokio::time::timeout(limit, command)
+        .await
+        .unwrap_or_else(|_| panic!("{name} {arguments:?} took longer than {limit:?}"))
+        .unwrap_or_else(|error| panic!("{name} does not start: {error}"))
 }
 
 async fn succeed(program: impl AsRef<OsStr>, arguments: &[&str], limit: Duration) -> String {
