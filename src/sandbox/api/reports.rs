@@ -1,4 +1,4 @@
-//! `/v1/identity/verification_reports`.
+//! The routes of `/v1/identity/verification_reports`.
 
 use serde_json::{Map, Value};
 

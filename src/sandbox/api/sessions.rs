@@ -1,4 +1,4 @@
-//! `/v1/identity/verification_sessions`.
+//! The routes of `/v1/identity/verification_sessions`.
 
 use std::collections::BTreeMap;
 
