@@ -79,7 +79,8 @@ pub(crate) struct Fault {
     pub(crate) kind: Kind,
     /// Calls only with this method.
     method: Option<String>,
-    /// Calls only with this address; a `*` or `{name}` segment fits any.
+    /// Calls only with this address; a `*` or `{name}` segment fits any. Without it, any call of
+    /// the API; pages and scripts fail only when named.
     path: Option<String>,
     /// Events only of this type, whole or its last word.
     event: Option<String>,
@@ -100,6 +101,8 @@ pub(crate) struct Fault {
     pub(crate) reason: Option<String>,
     /// Whether an error is kept for the idempotency key; by default a 500 is.
     pub(crate) store: Option<bool>,
+    /// What `Stripe-Should-Retry` says of an error; by default it is not there.
+    pub(crate) should_retry: Option<bool>,
     #[serde(default = "once")]
     pub(crate) count: u32,
     #[serde(skip_serializing)]
@@ -195,7 +198,11 @@ impl Fault {
             .method
             .as_deref()
             .is_none_or(|m| m.eq_ignore_ascii_case(method));
-        method_fits && self.path.as_deref().is_none_or(|p| fits_path(p, path))
+        let path_fits = match self.path.as_deref() {
+            Some(pattern) => fits_path(pattern, path),
+            None => path.starts_with("/v1/") || path.starts_with("/v2/"),
+        };
+        method_fits && path_fits
     }
 
     fn fits_event(&self, kind: &str) -> bool {

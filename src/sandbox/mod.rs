@@ -50,6 +50,8 @@ use crate::clock::Clock;
 const DEFAULT_VERSION: &str = "2026-07-29.dahlia";
 /// Receivers are on this machine: what takes longer to connect is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long open connections may take to end at a shutdown.
+const DRAIN: Duration = Duration::from_secs(3);
 const MOST_CONTROL_BYTES: usize = 64 * 1024;
 
 /// How a sandbox is set up; its finer behaviour is changed while it runs, at `/_settings`.
@@ -187,13 +189,18 @@ pub async fn serve(
     let sandbox = Arc::new(Sandbox::new(settings, stop.clone())?);
     let deliveries = tokio::spawn(delivery::run(sandbox.clone(), stop.clone()));
     let stopping = stop.clone();
-    axum::serve(listener, router(sandbox))
-        .with_graceful_shutdown(async move {
-            shutdown.await;
-            stopping.cancel();
-        })
-        .await
-        .map_err(SandboxError::Serve)?;
+    let serving = axum::serve(listener, router(sandbox)).with_graceful_shutdown(async move {
+        shutdown.await;
+        stopping.cancel();
+    });
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serving => served.map_err(SandboxError::Serve)?,
+        () = patience => tracing::debug!("the sandbox left connections open"),
+    }
     stop.cancel();
     if let Err(error) = deliveries.await {
         tracing::error!(%error, "the sandbox's deliveries ended badly");
@@ -203,12 +210,16 @@ pub async fn serve(
 
 /// Every route on one screen.
 fn router(sandbox: Arc<Sandbox>) -> Router {
-    Router::new()
-        .route("/v1/{*rest}", any(api::answer))
-        .route("/v2/{*rest}", any(api::answer))
+    let failing = middleware::from_fn_with_state(sandbox.clone(), wire::fail_pages);
+    let pages = Router::new()
         .merge(hosted::routes())
         .merge(modal::routes())
         .merge(statics::routes())
+        .layer(failing);
+    Router::new()
+        .route("/v1/{*rest}", any(api::answer))
+        .route("/v2/{*rest}", any(api::answer))
+        .merge(pages)
         .merge(control::routes())
         .fallback(hosted::not_found)
         .layer(DefaultBodyLimit::max(MOST_CONTROL_BYTES))

@@ -108,6 +108,7 @@ fn failure(fault: &Fault) -> Failure {
     };
     let mut refusal = Refusal::new(status, kind, "The sandbox was asked to fail this call.");
     refusal.code = fault.code.clone().or_else(|| code.map(str::to_owned));
+    refusal.should_retry = fault.should_retry;
     if status == 429 {
         let reason = fault.reason.as_deref().unwrap_or("endpoint-rate");
         refusal.limited = Some(reason.to_owned());

@@ -12,6 +12,8 @@ pub(crate) struct Refusal {
     pub(crate) param: Option<String>,
     /// `Stripe-Rate-Limited-Reason`, on a 429.
     pub(crate) limited: Option<String>,
+    /// `Stripe-Should-Retry`, where it is said at all.
+    pub(crate) should_retry: Option<bool>,
     /// Refused before anything ran: such an answer is not kept for its idempotency key.
     pub(crate) unexecuted: bool,
 }
@@ -25,6 +27,7 @@ impl Refusal {
             message: message.into(),
             param: None,
             limited: None,
+            should_retry: None,
             unexecuted: false,
         }
     }

@@ -13,14 +13,17 @@ use bytes::Bytes;
 use chrono::DateTime;
 use futures_util::stream;
 
-use super::Sandbox;
+use super::{
+    Sandbox,
+    plan::{Failure, Loss},
+};
 
 /// How far off this answer's `Date` is to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DateSkew(pub(crate) i64);
 
 /// An answer whose connection ends before a byte of it is sent.
-pub(crate) fn cut() -> Response {
+fn cut() -> Response {
     let broken = io::Error::from(io::ErrorKind::ConnectionAborted);
     let body = stream::once(async { Err::<Bytes, _>(broken) });
     Response::new(Body::from_stream(body))
@@ -49,6 +52,43 @@ fn is_local(headers: &HeaderMap) -> bool {
                     .is_some_and(|digits| digits.parse::<u16>().is_ok())
         })
     })
+}
+
+/// Faults of pages and scripts, which are no calls of the API.
+pub(crate) async fn fail_pages(
+    State(sandbox): State<Arc<Sandbox>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    let plan = sandbox.world().faults.for_call(method, path);
+    let failed = |failure: Failure| {
+        StatusCode::from_u16(failure.refusal.status)
+            .unwrap_or_default()
+            .into_response()
+    };
+    sandbox.pause(plan.wait_before).await;
+    let response = match (plan.lost_before, plan.fail_before) {
+        (Some(loss), _) => sandbox.lose(loss).await,
+        (None, Some(failure)) => failed(failure),
+        (None, None) => next.run(request).await,
+    };
+    sandbox.pause(plan.wait_after).await;
+    match (plan.lost_after, plan.fail_after) {
+        (Some(loss), _) => sandbox.lose(loss).await,
+        (None, Some(failure)) => failed(failure),
+        (None, None) => response,
+    }
+}
+
+impl Sandbox {
+    /// An answer that never comes, or whose connection ends.
+    pub(crate) async fn lose(&self, loss: Loss) -> Response {
+        if loss == Loss::Held {
+            self.pause(self.longest_hold()).await;
+        }
+        cut()
+    }
 }
 
 /// Dates every answer by the sandbox's own clock, at the moment it is sent.

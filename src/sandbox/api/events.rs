@@ -13,8 +13,12 @@ use crate::sandbox::{
     refusal::Refusal,
     schedule::Job,
     shape::{EXPAND, Field, Shape, TEXT, may, must, read},
+    time::second,
     world::World,
 };
+
+/// Stripe lists the last thirty days.
+const KEPT_SECONDS: i64 = 30 * 86_400;
 
 static ONLY_EXPAND: [Field; 1] = [EXPAND];
 static LIST: [Field; 8] = [
@@ -52,6 +56,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Result<Value, Refusal> {
             && types.is_none_or(|types| types.iter().any(|kind| *kind == event.kind))
             && delivered.is_none_or(|delivered| delivered == event.waiting.is_empty())
             && in_range(asked.get("created"), event.created)
+            && event.created > second(call.now_ms) - KEPT_SECONDS
     })?;
     Ok(page.render("/v1/events", |event| event.render(None)))
 }

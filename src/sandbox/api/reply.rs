@@ -7,11 +7,7 @@ use axum::{
 use serde_json::Value;
 
 use crate::sandbox::{
-    DEFAULT_VERSION, Sandbox,
-    idempotency::Answer,
-    plan::Loss,
-    refusal::Refusal,
-    wire::{DateSkew, cut},
+    DEFAULT_VERSION, Sandbox, idempotency::Answer, plan::Loss, refusal::Refusal, wire::DateSkew,
 };
 
 /// How a call ended.
@@ -64,11 +60,7 @@ pub(super) async fn deliver(
 ) -> Response {
     match reply.loss {
         None => respond(reply, asked, request_id),
-        Some(Loss::Cut) => cut(),
-        Some(Loss::Held) => {
-            sandbox.pause(sandbox.longest_hold()).await;
-            cut()
-        }
+        Some(loss) => sandbox.lose(loss).await,
     }
 }
 
@@ -100,6 +92,9 @@ fn respond(reply: &Reply, asked: &HeaderMap, request_id: &str) -> Response {
     if let Err(refusal) = &reply.result {
         if let Some(reason) = &refusal.limited {
             set("stripe-rate-limited-reason", reason);
+        }
+        if let Some(retry) = refusal.should_retry {
+            set("stripe-should-retry", if retry { "true" } else { "false" });
         }
         if refusal.status == 401 {
             set("www-authenticate", "Basic realm=\"Stripe\"");
