@@ -14,6 +14,7 @@ mod present;
 mod request;
 mod router;
 mod security;
+mod serve;
 mod state;
 mod status;
 mod views;
@@ -25,5 +26,6 @@ pub use self::{
     hub::Hub,
     lifecycle::Lifecycle,
     router::{metrics_router, router},
+    serve::serve,
     state::{AppState, Parts},
 };

@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use verigate::{
     clock::Clock,
     config::{Config, Mode},
-    http::{AppState, Hub, Lifecycle, Parts, router},
+    http::{AppState, Hub, Lifecycle, Parts, router, serve},
     store,
     stripe::{self, signature},
     verification::{Settings, Verifier},
@@ -87,12 +87,7 @@ impl TestServer {
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let end = life.clone();
-        let serving = async move {
-            let serve = axum::serve(listener, router(state));
-            let serve = serve.with_graceful_shutdown(async move { end.closed().await });
-            serve.await.unwrap();
-        };
+        let serving = serve(listener, router(state), life.clone());
         Self {
             address,
             stripe,

@@ -1,0 +1,162 @@
+//! The public listener: how many connections, how long a silent one is kept, and how they end.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use super::lifecycle::Lifecycle;
+
+/// Connections at once; further ones wait in the kernel's queue.
+const MOST: usize = 16_384;
+/// How long a connection may take to say what it wants, the first time and between two requests. Longer than the
+/// minute for which balancers keep an idle connection: closing it under them would lose the delivery they just sent.
+const SILENCE: Duration = Duration::from_secs(75);
+/// Before accepting again when the system has no more files for us.
+const REST: Duration = Duration::from_millis(200);
+
+/// Serves until the process closes, then lets requests in flight finish.
+pub async fn serve(listener: TcpListener, router: Router, life: Lifecycle) {
+    serve_patiently(listener, router, life, SILENCE).await;
+}
+
+async fn serve_patiently(
+    listener: TcpListener,
+    router: Router,
+    life: Lifecycle,
+    silence: Duration,
+) {
+    let open = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MOST));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(silence);
+    let accepting = async {
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            let stream = accept(&listener).await;
+            let service = TowerToHyperService::new(router.clone());
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let connection = open.watch(connection);
+            tokio::spawn(async move {
+                // Whatever ends a connection early is the other side's affair.
+                let _ = connection.await;
+                drop(place);
+            });
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = life.closed() => {}
+    }
+    drop(listener);
+    open.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Events are small and should not wait for company; without it they are only later.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted; is the limit of open files reached?");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use std::net::SocketAddr;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::Notify,
+        task::JoinHandle,
+    };
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    async fn start(
+        router: Router,
+        life: &Lifecycle,
+        silence: Duration,
+    ) -> (SocketAddr, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = serve_patiently(listener, router, life.clone(), silence);
+        (address, tokio::spawn(serving))
+    }
+
+    async fn say(address: SocketAddr, words: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(words.as_bytes()).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_never_says_what_it_wants_is_closed() {
+        let life = Lifecycle::default();
+        let router = Router::new().route("/", get(async || "here"));
+        let (address, _serving) = start(router, &life, SHORT).await;
+        for words in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n"] {
+            let mut answer = String::new();
+            let mut stream = say(address, words).await;
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer, "", "{words}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_in_flight_is_finished_and_an_idle_connection_let_go() {
+        let life = Lifecycle::default();
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let handler = {
+            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+            async move || {
+                begun.notify_one();
+                go_on.notified().await;
+                "done"
+            }
+        };
+        let router = Router::new().route("/", get(handler));
+        let (address, serving) = start(router, &life, SILENCE).await;
+        let mut idle = say(address, "").await;
+        let mut busy = say(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        begun.notified().await;
+        life.close();
+        let mut nothing = Vec::new();
+        idle.read_to_end(&mut nothing).await.unwrap();
+        assert!(nothing.is_empty());
+        assert!(!serving.is_finished());
+        go_on.notify_one();
+        let mut answer = String::new();
+        busy.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\ndone"), "{answer}");
+        serving.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
