@@ -38,7 +38,11 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     if announced.is_some_and(|length: usize| length > limit) {
         return Err(Error::TooLarge);
     }
-    tokio::time::timeout(ARRIVAL, collect(body.into_data_stream(), limit))
+    collect_within(ARRIVAL, body, limit).await
+}
+
+async fn collect_within(patience: Duration, body: Body, limit: usize) -> Result<Bytes, Error> {
+    tokio::time::timeout(patience, collect(body.into_data_stream(), limit))
         .await
         .unwrap_or(Err(Error::TooSlow))
 }
@@ -206,6 +210,13 @@ mod tests {
         let size = 8 * 1024 * 1024;
         let answer = talk(&announced("/ignore", size), vec![0; size]).await;
         assert!(answer.ends_with("\r\n\r\nignored"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Error>>());
+        let read = collect_within(Duration::from_millis(1), never, LIMIT).await;
+        assert!(matches!(read, Err(Error::TooSlow)), "{read:?}");
     }
 
     #[tokio::test]

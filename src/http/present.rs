@@ -234,4 +234,52 @@ mod tests {
         assert_eq!(causes(&error), "the statement failed: broken pipe");
         assert_eq!(causes(&Error::NotFound), "");
     }
+
+    #[cfg(feature = "dev")]
+    mod whole {
+        use super::*;
+        use crate::config::{Config, Mode};
+        use axum::{
+            Router,
+            body::{Body, to_bytes},
+            middleware::{from_fn, from_fn_with_state},
+            routing::get,
+        };
+        use tower::ServiceExt;
+        use tower_http::catch_panic::CatchPanicLayer;
+
+        async fn ask(path: &str, accept: &str) -> (StatusCode, String, String) {
+            let config = Config::from_lookup(Mode::Dev, |_| None).unwrap();
+            let router = Router::new()
+                .route("/panics", get(async || -> () { panic!("canary") }))
+                .route("/mute", get(async || StatusCode::BAD_GATEWAY))
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(from_fn_with_state(Site::new(&config), present_errors))
+                .layer(from_fn(crate::http::request::trace));
+            let request = Request::builder().uri(path).header(ACCEPT, accept);
+            let request = request.body(Body::empty()).unwrap();
+            let answer = router.oneshot(request).await.unwrap();
+            let id = answer.headers()["x-request-id"]
+                .to_str()
+                .unwrap()
+                .to_owned();
+            let status = answer.status();
+            let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            (status, id, String::from_utf8(body.to_vec()).unwrap())
+        }
+
+        #[tokio::test]
+        async fn a_panic_and_a_mute_failure_are_500_with_the_same_fixed_words() {
+            for path in ["/panics", "/mute"] {
+                let (status, _, json) = ask(path, "*/*").await;
+                assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+                let words = r#"{"error":{"code":"internal","message":"Something went wrong on our side."}}"#;
+                assert_eq!(json, words, "{path}");
+                let (status, id, page) = ask(path, "text/html").await;
+                assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+                assert!(page.contains(&id), "support can find it: {page}");
+                assert!(!page.contains("canary"), "{page}");
+            }
+        }
+    }
 }

@@ -124,7 +124,7 @@ struct SiteText {
 }
 
 impl Site {
-    fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let optional = |url: &Option<url::Url>| url.as_ref().map(ToString::to_string);
         Self(Arc::new(SiteText {
             chrome: Chrome {

@@ -17,4 +17,5 @@ mod status;
 mod stripe;
 #[path = "../support/mod.rs"]
 mod support;
+mod telling;
 mod webhook;
