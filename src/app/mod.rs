@@ -153,7 +153,7 @@ impl App {
             });
         }
         let farewell = tokio::spawn(leave(shutdown, life.clone(), self.config.shutdown_delay));
-        serve_public(listeners.public, http::router(state), life).await?;
+        serve_public(listeners.public, http::router(state), life).await;
         farewell.abort();
         jobs_end.cancel();
         if tokio::time::timeout(DRAIN, async { while jobs.join_next().await.is_some() {} })
@@ -233,23 +233,15 @@ async fn leave(shutdown: impl Future<Output = ()>, life: Lifecycle, delay: Durat
     life.close();
 }
 
-async fn serve_public(
-    listener: TcpListener,
-    router: axum::Router,
-    life: Lifecycle,
-) -> anyhow::Result<()> {
-    let closing = life.clone();
-    let served =
-        axum::serve(listener, router).with_graceful_shutdown(async move { closing.closed().await });
+async fn serve_public(listener: TcpListener, router: axum::Router, life: Lifecycle) {
     let too_late = async {
         life.closed().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        served = served => served.context("the listener failed"),
+        () = http::serve(listener, router, life.clone()) => {}
         () = too_late => {
             tracing::warn!("requests in flight did not finish in time; their clients must try again");
-            Ok(())
         }
     }
 }
