@@ -42,7 +42,9 @@ async fn run(program: impl AsRef<OsStr>, arguments: &[&str], limit: Duration) ->
     tokio::time::timeout(limit, command)
         .await
         .unwrap_or_else(|_| panic!("{name} {arguments:?} took longer than {limit:?}"))
-        .unwrap_or_else(|error| panic!("{name}: {error}; scripts/setup test installs what is missing"))
+        .unwrap_or_else(|error| {
+            panic!("{name}: {error}; scripts/setup test installs what is missing")
+        })
 }
 
 async fn succeed(program: impl AsRef<OsStr>, arguments: &[&str], limit: Duration) -> String {
