@@ -121,17 +121,17 @@ pub(crate) static ALL: [Code; 19] = [
     code(
         "consent_declined",
         Check::None,
-        "The person chose not to be verified.",
+        "The verification was declined.",
     ),
     code(
         "device_not_supported",
         Check::None,
-        "The device has no camera that may be used.",
+        "No camera could be used.",
     ),
     code(
         "under_supported_age",
         Check::None,
-        "The person is under the supported age.",
+        "The age is below the supported one.",
     ),
 ];
 
