@@ -67,14 +67,12 @@ async fn find_database(
 }
 
 #[cfg(not(feature = "dev"))]
-async fn find_database(
+fn find_database(
     lookup: impl Fn(&str) -> Option<String>,
-) -> anyhow::Result<(SecretString, ())> {
-    let url = config::database_url(Mode::Serve, lookup)?;
-    Ok((
-        url.context("DATABASE_URL is not set: set it to the server's")?,
-        (),
-    ))
+) -> impl Future<Output = anyhow::Result<(SecretString, ())>> {
+    let url = config::database_url(Mode::Serve, lookup).map_err(anyhow::Error::from);
+    let found = url.and_then(|url| url.context("DATABASE_URL is not set: set it to the server's"));
+    std::future::ready(found.map(|url| (url, ())))
 }
 
 /// Gathers what there is about an external id or a session id.

@@ -1,6 +1,6 @@
 //! The use cases, and the one door for a status change: start, hear, look and refresh.
 //!
-//! Everything that changes a status goes through [`observe`]: an observation is merged into its session's row, and
+//! Everything that changes a status goes through `observe`: an observation is merged into its session's row, and
 //! the row's status, the history, the reports and the person's status follow in the same transaction.
 
 mod again;
