@@ -24,6 +24,9 @@ fuzz_target!(|body: &[u8]| {
     ];
     assert!(!event.id.is_empty());
     for text in texts.into_iter().flatten() {
-        assert!(text.chars().count() <= 255 && !text.contains('\0'), "{text:?}");
+        assert!(
+            text.chars().count() <= 255 && !text.contains('\0'),
+            "{text:?}"
+        );
     }
 });

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use wiremock::{MockServer, Request, ResponseTemplate};
 
-use super::{KEY, client, event, ok, session, settings, stripe_answering};
+use super::{KEY, client, event, ok, raw::saying, session, settings, stripe_answering};
 use crate::stripe::{
     AsOf, Client, CreateSession, Created, ListEvents, ListReports, ListSessions, Page, Priority,
     StripeError, UpdateSession,
@@ -271,6 +271,19 @@ async fn an_answer_says_as_of_when_it_was_true() {
         .unwrap();
     assert_eq!(slow.until, 784_887_152);
     assert!(slow.second <= 784_887_149, "{slow:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_a_date_says_nothing_of_when_it_was_true() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n\
+        {\"id\":\"vs_1\",\"livemode\":false,\"status\":\"verified\"}";
+    let (address, _calls) = saying(answer).await;
+    let client = Client::new(settings(&address)).unwrap();
+    let reply = client
+        .retrieve_session("vs_1", Priority::Job)
+        .await
+        .unwrap();
+    assert_eq!((reply.value.id.as_str(), reply.as_of), ("vs_1", None));
 }
 
 #[test]

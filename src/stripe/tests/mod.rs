@@ -7,6 +7,7 @@ mod event;
 mod event_members;
 mod event_properties;
 mod form;
+mod raw;
 mod retry;
 mod secrets;
 mod signature;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    sync::mpsc,
-};
+use tokio::{net::TcpListener, time::timeout};
 use wiremock::ResponseTemplate;
 
-use super::{client, failing, ok, session, settings, stripe_answering};
+use super::{
+    client, failing, ok,
+    raw::{hanging_up, saying, silent, trickling},
+    session, settings, stripe_answering,
+};
 use crate::stripe::{Client, CreateSession, Priority, StripeError, client::pause_before};
 
 fn plain(status: u16) -> ResponseTemplate {
@@ -285,11 +285,14 @@ async fn a_callers_patience_ends_the_trying() {
 
     let (address, _calls) = silent().await;
     let mut settings = super::settings(&address);
+    settings.timeout = Duration::from_hours(1);
     settings.person_patience = Duration::from_millis(200);
     let client = Client::new(settings).unwrap();
-    let error = client
-        .retrieve_session("vs_1", Priority::Person)
+    let call = client.retrieve_session("vs_1", Priority::Person);
+    // A minute is for a slow machine; without patience it would be the hour.
+    let error = timeout(Duration::from_mins(1), call)
         .await
+        .unwrap()
         .unwrap_err();
     assert!(matches!(error, StripeError::Timeout), "{error:?}");
 }
@@ -331,57 +334,4 @@ fn pauses_double_up_to_a_limit_and_never_fall_below_the_first() {
         [1, 2, 3, 4, 5, 40].map(|n| pause(n, 0.5)),
         [500, 500, 1_000, 2_000, 2_500, 2_500]
     );
-}
-
-/// Accepts connections, reads a request from each, says `answer` and hangs up; tells of each.
-async fn saying(answer: &'static str) -> (String, mpsc::UnboundedReceiver<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let (called, calls) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            called.send(()).unwrap();
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    (address, calls)
-}
-
-async fn hanging_up() -> (String, mpsc::UnboundedReceiver<()>) {
-    saying("").await
-}
-
-/// Accepts connections and never answers; tells of each.
-async fn silent() -> (String, mpsc::UnboundedReceiver<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let (called, calls) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.push(stream);
-            called.send(()).unwrap();
-        }
-    });
-    (address, calls)
-}
-
-/// Answers one byte every 20 ms, for ever.
-async fn trickling() -> (String, mpsc::UnboundedReceiver<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let (called, calls) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        called.send(()).unwrap();
-        let _request = stream.read(&mut [0; 4096]).await.unwrap();
-        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
-        let mut alive = stream.write_all(head).await;
-        while alive.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            alive = stream.write_all(b" ").await;
-        }
-    });
-    (address, calls)
 }
