@@ -79,11 +79,12 @@ struct Asked {
 async fn open_session(
     State(sandbox): State<Arc<Sandbox>>,
     Json(asked): Json<Asked>,
-) -> Result<Json<Value>, (StatusCode, Json<Value>)> {
-    let refused = |status, message| Err((status, Json(Message::refused(message).0)));
+) -> Json<Value> {
+    // A refusal is a result like any other: as a status it would be an error on the console.
+    let refused = |message| Json(Message::refused(message).0);
     let Some(opener) = local_origin(&asked.opener) else {
         let message = "The sandbox opens only on pages of this machine.";
-        return refused(StatusCode::FORBIDDEN, message);
+        return refused(message);
     };
     let now_ms = sandbox.time.now_ms();
     let world = sandbox.world();
@@ -95,12 +96,10 @@ async fn open_session(
     let Some(token) = token else {
         let message = "This client secret was used already, is too old, or belongs to no open \
             verification.";
-        return refused(StatusCode::NOT_FOUND, message);
+        return refused(message);
     };
     let opener: String = url::form_urlencoded::byte_serialize(opener.as_bytes()).collect();
-    Ok(Json(
-        json!({ "start": format!("/start/{token}?opener={opener}") }),
-    ))
+    Json(json!({ "start": format!("/start/{token}?opener={opener}") }))
 }
 
 /// The origin, if it is one of this machine's.

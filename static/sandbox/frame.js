@@ -13,7 +13,8 @@
 
   const open = async () => {
     const asked = new URLSearchParams(location.hash.slice(1));
-    const to = asked.get('opener') ?? '';
+    const to = asked.get('opener');
+    if (!to) return;
     listen(to);
     let answer;
     try {

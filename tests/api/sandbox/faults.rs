@@ -151,6 +151,36 @@ async fn the_date_follows_the_sandboxs_clock_and_can_be_skewed() {
 }
 
 #[tokio::test]
+async fn pages_and_scripts_fail_when_they_are_named() {
+    let sandbox = TestSandbox::start().await;
+    let status = async |path: &str| {
+        let request = sandbox.http.get(format!("{}{path}", sandbox.base));
+        request.send().await.map(|answer| answer.status().as_u16())
+    };
+    sandbox.fault(json!({ "kind": "cut", "times": 0 })).await;
+    assert_eq!(status("/stripe.js").await.unwrap(), 200);
+    sandbox.clear_faults().await;
+    sandbox
+        .fault(json!({ "kind": "cut", "path": "/stripe.js" }))
+        .await;
+    assert!(status("/stripe.js").await.is_err());
+    sandbox
+        .fault(json!({ "kind": "error", "status": 503, "path": "/start/*" }))
+        .await;
+    assert_eq!(status("/start/x").await.unwrap(), 503);
+    assert_eq!(status("/start/x").await.unwrap(), 410);
+}
+
+#[tokio::test]
+async fn an_error_can_say_whether_to_try_again() {
+    let sandbox = TestSandbox::start().await;
+    let fault = json!({ "kind": "error", "status": 429, "should_retry": false });
+    sandbox.fault(fault).await;
+    let answer = sandbox.get(SESSIONS).await;
+    assert_eq!(answer.headers["stripe-should-retry"], "false");
+}
+
+#[tokio::test]
 async fn faults_are_listed_cleared_and_refused_when_they_make_no_sense() {
     let sandbox = TestSandbox::start().await;
     sandbox.fault(json!({ "kind": "cut", "times": 0 })).await;

@@ -110,12 +110,8 @@ async fn links_and_secrets_die_of_age() {
     sandbox
         .control("/_advance", &json!({ "seconds": 86_400 }))
         .await;
-    let answer = sandbox
-        .http
-        .post(format!("{}/modal/session", sandbox.base))
-        .header("content-type", "application/json")
-        .body(exchange.to_string());
-    assert_eq!(answer.send().await.unwrap().status(), 404);
+    let refused = sandbox.control("/modal/session", &exchange).await;
+    assert_eq!(refused["error"]["type"], "invalid_request_error");
     assert_eq!(sandbox.http.get(url).send().await.unwrap().status(), 200);
     sandbox
         .control("/_advance", &json!({ "seconds": 86_400 }))
@@ -170,17 +166,11 @@ async fn in_a_modal_the_page_tells_its_opener_how_it_went() {
 async fn a_modal_opens_only_on_pages_of_this_machine() {
     let sandbox = TestSandbox::start().await;
     let session = with_return(&sandbox).await;
-    for (opener, status) in [
-        ("https://example.com", 403),
-        ("http://localhost:1/path", 403),
-    ] {
-        let body = json!({ "client_secret": session["client_secret"], "opener": opener });
-        let request = sandbox
-            .http
-            .post(format!("{}/modal/session", sandbox.base))
-            .header("content-type", "application/json")
-            .body(body.to_string());
-        assert_eq!(request.send().await.unwrap().status(), status, "{opener}");
+    for opener in ["https://example.com", "http://localhost:1/path", "null"] {
+        let exchange = json!({ "client_secret": session["client_secret"], "opener": opener });
+        let refused = sandbox.control("/modal/session", &exchange).await;
+        assert!(refused["error"].is_object(), "{opener}");
+        assert!(refused.get("start").is_none(), "{opener}");
     }
     let url = format!(
         "{}?opener=https://example.com",
