@@ -31,13 +31,13 @@ pub(crate) async fn create_session(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let accepted = Shape::accepted(&parts.headers);
-    let body = match body::read(&parts.headers, body, LIMIT).await {
-        Ok(body) => body,
-        Err(error) => return accepted.of(error),
-    };
-    let client = wished(&body).unwrap_or_else(|| guessed(&parts.headers, starter.native));
-    answer(&starter, user, client).await
+    match body::read(&parts.headers, body, LIMIT).await {
+        Ok(body) => {
+            let client = wished(&body).unwrap_or_else(|| guessed(&parts.headers));
+            answer(&starter, &user, client).await
+        }
+        Err(error) => error.into_response(),
+    }
 }
 
 /// `POST /verification-sessions`: the address the phone SDKs' examples call.
@@ -47,12 +47,10 @@ pub(crate) async fn create_native_session(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match body::read(&parts.headers, body, LIMIT).await {
-        Ok(body) => body,
-        Err(error) => return Shape::Json.of(error),
-    };
-    let client = wished(&body).unwrap_or(program(starter.native));
-    answer(&starter, user, client).await
+    match body::read(&parts.headers, body, LIMIT).await {
+        Ok(body) => answer(&starter, &user, wished(&body).unwrap_or(Client::Native)).await,
+        Err(error) => Shape::Json.of(error),
+    }
 }
 
 /// The `client` member of whatever was sent; the apps of Stripe's examples send much that is not for us to obey.
@@ -65,8 +63,8 @@ fn wished(body: &Bytes) -> Option<Client> {
     Client::parse(&client)
 }
 
-/// Who asks, by what only browsers send.
-fn guessed(headers: &HeaderMap, native: bool) -> Client {
+/// Who asks, by what only browsers send; who sends nothing of the kind is a program, and likely an app.
+fn guessed(headers: &HeaderMap) -> Client {
     let is_browser = headers.contains_key(ORIGIN)
         || headers
             .keys()
@@ -76,20 +74,20 @@ fn guessed(headers: &HeaderMap, native: bool) -> Client {
     } else if is_browser {
         Client::Modal
     } else {
-        program(native)
-    }
-}
-
-/// A program that does not say what it is: an app, where apps are served.
-fn program(native: bool) -> Client {
-    if native {
         Client::Native
-    } else {
-        Client::Modal
     }
 }
 
-async fn answer(by: &Starter, user: CurrentUser, client: Client) -> Response {
+/// Where apps are not served, nobody gets a key for one.
+fn served(client: Client, native: bool) -> Client {
+    match client {
+        Client::Native if !native => Client::Modal,
+        client => client,
+    }
+}
+
+async fn answer(by: &Starter, user: &CurrentUser, client: Client) -> Response {
+    let client = served(client, by.native);
     let outcome = by.verifier.start(user.person(), client).await;
     match (outcome, client) {
         (Ok(started), Client::Redirect) => go_to_stripe(&started),
@@ -144,6 +142,38 @@ impl From<StartError> for Error {
             StartError::Unavailable => Self::unavailable("unavailable", error),
             StartError::Refused => Self::Upstream(Arc::new(error)),
             StartError::Broken => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_for_an_app_is_made_only_where_apps_are_served() {
+        assert_eq!(served(guessed(&HeaderMap::new()), true), Client::Native);
+        assert_eq!(served(guessed(&HeaderMap::new()), false), Client::Modal);
+        for client in [Client::Modal, Client::Redirect] {
+            assert_eq!(served(client, false), client);
+        }
+    }
+
+    #[test]
+    fn only_a_known_word_is_a_wish() {
+        let wished = |body: &'static str| wished(&Bytes::from_static(body.as_bytes()));
+        assert_eq!(wished(r#"{"client":"redirect"}"#), Some(Client::Redirect));
+        assert_eq!(wished("client=redirect"), Some(Client::Redirect));
+        for nothing in [
+            "",
+            "{}",
+            "[]",
+            r#"{"client":"x"}"#,
+            r#"{"client":1}"#,
+            "client=",
+            "xclient=modal",
+        ] {
+            assert_eq!(wished(nothing), None, "{nothing}");
         }
     }
 }
