@@ -15,7 +15,10 @@ use super::{
     status::Report,
     views::{SignedOutPage, Template, VerifyPage, VerifyState},
 };
-use crate::{domain::UserStatus, store::PersonView};
+use crate::{
+    domain::{Person, UserStatus},
+    store::PersonView,
+};
 
 /// Stripe is asked on arrival, and a person is not kept waiting for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,9 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) async fn show_verify(
     user: CurrentUser,
     State(people): State<People>,
+    State(starter): State<Starter>,
     State(site): State<Site>,
 ) -> Result<Response, Error> {
-    let view = people.find(user.person()).await?;
+    let mut view = people.find(user.person()).await?;
+    // A check is over within minutes: whoever finds one running may have one that Stripe has finished, or forgotten.
+    if view
+        .as_ref()
+        .is_some_and(|view| view.status == UserStatus::Processing)
+    {
+        view = find_after_a_look(&people, &starter, user.person()).await?;
+    }
     let state = state_before(view.as_ref());
     page(&site, view.as_ref(), &state)
 }
@@ -46,12 +57,19 @@ pub(crate) async fn show_submitted(
             },
         );
     };
-    let person = user.person();
-    // Whatever keeps Stripe from answering, the page says what we know.
-    let _ = tokio::time::timeout(PATIENCE, starter.verifier.look(person)).await;
-    let view = people.find(person).await?;
+    let view = find_after_a_look(&people, &starter, user.person()).await?;
     let state = state_after(view.as_ref());
     page(&site, view.as_ref(), &state)
+}
+
+/// Asks Stripe first. Whatever keeps it from answering, the page says what we know.
+async fn find_after_a_look(
+    people: &People,
+    starter: &Starter,
+    person: &Person,
+) -> Result<Option<PersonView>, Error> {
+    let _ = tokio::time::timeout(PATIENCE, starter.verifier.look(person)).await;
+    people.find(person).await
 }
 
 fn page(site: &Site, view: Option<&PersonView>, state: &VerifyState) -> Result<Response, Error> {

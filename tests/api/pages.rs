@@ -24,6 +24,7 @@ async fn the_verify_page_says_where_things_stand() {
     assert_eq!(heading(&server, "/").await, "Verify your identity");
     let id = server.create().await["id"].as_str().unwrap().to_owned();
     assert_eq!(heading(&server, "/verify").await, "Verify your identity");
+    server.stripe.move_to(&id, "processing", None);
     server.tell("evt_1", &id, "processing", None).await;
     assert_eq!(
         heading(&server, "/verify").await,
@@ -140,6 +141,16 @@ async fn coming_back_proves_nothing() {
         heading(&server, "/submitted").await,
         "We have not received your document yet"
     );
+}
+
+#[tokio::test]
+async fn whoever_opens_the_verify_page_during_a_check_that_stripe_forgot_may_start_again() {
+    let server = TestServer::dev().await;
+    let id = server.create().await["id"].as_str().unwrap().to_owned();
+    server.tell("evt_1", &id, "processing", None).await;
+    server.stripe.forget();
+    let (_, page) = server.page("/verify").await;
+    assert!(page.contains("id=\"verify-button\""), "{page}");
 }
 
 #[tokio::test]
