@@ -1,0 +1,17 @@
+//! Walks through the pages in real Chromium, against the whole system: server, Postgres and sandbox.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a walk that cannot go on fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod browser;
+mod endings;
+mod modal;
+mod outcomes;
+mod page;
+mod records;
+mod stage;
+mod walk;
