@@ -20,7 +20,7 @@ use super::{
     auth::CurrentUser,
     error::{Error, SOON},
     hub::{Follower, Hub},
-    state::People,
+    state::{People, Starter},
     views::Known,
 };
 use crate::{
@@ -123,6 +123,7 @@ pub(crate) async fn show_status(
 pub(crate) async fn stream_status(
     user: CurrentUser,
     State(people): State<People>,
+    State(starter): State<Starter>,
     State(hub): State<Hub>,
 ) -> Result<Response, Error> {
     // Followed before the first read, so that no change falls between the two.
@@ -131,6 +132,9 @@ pub(crate) async fn stream_status(
         .ok_or(Error::TooMany { retry_after: SOON })?;
     let person = user.into_person();
     let told = read(&people, &person, &mut follower).await?;
+    if !told.is_verdict() {
+        ask_stripe(starter, person.clone());
+    }
     let live = Live {
         // A failure told before this stream began may be of an earlier try: what the person has just given is still
         // to come.
@@ -148,6 +152,17 @@ pub(crate) async fn stream_status(
     // nginx would otherwise keep the events until it has a bufferful.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// A stream that comes back after an outage may have missed for good what happened meanwhile. Right after the page itself
+/// has asked this is no second call.
+fn ask_stripe(starter: Starter, person: Person) {
+    tokio::spawn(async move {
+        if let Err(error) = starter.verifier.look(&person).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "nobody could look for a stream");
+        }
+    });
 }
 
 /// One open stream.
