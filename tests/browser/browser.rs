@@ -1,6 +1,7 @@
 //! Chromium, driven through one chromedriver a test process.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -10,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{
-    BrowserLogEntry, CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities,
+    CapabilitiesHelper as _, ChromiumLikeCapabilities as _, DesiredCapabilities,
     LoggingPrefsLogLevel, PageLoadStrategy, WebDriver,
     common::command::{Command as Order, ExtensionCommand},
 };
@@ -18,9 +19,12 @@ use thirtyfour::{
 use crate::support::PATIENCE;
 
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+/// Below the profile.
+const LOG: &str = "console.txt";
 const CHROMEDRIVER: [&str; 1] = ["chromedriver"];
 /// No screen, no sound, no calls home: only what a test asks for.
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 12] = [
+    "--enable-logging=file",
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -104,7 +108,7 @@ pub(crate) struct Habits {
 /// A browser of a walk's own, with nothing remembered.
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -123,10 +127,7 @@ impl Browser {
             .connect()
             .await
             .unwrap();
-        let browser = Self {
-            driver,
-            _profile: profile,
-        };
+        let browser = Self { driver, profile };
         browser.listen().await;
         browser
     }
@@ -147,9 +148,19 @@ impl Browser {
         self.driver.cmd(order).await.unwrap().value().unwrap()
     }
 
-    /// What was written to the console since this was asked last, by the frames too.
-    pub(crate) async fn console(&self) -> Vec<BrowserLogEntry> {
-        self.driver.browser_log().await.unwrap()
+    /// What the pages have written to the console since this was asked last, and everything that any frame, tab or
+    /// worker has ever written.
+    pub(crate) async fn console(&self) -> Vec<String> {
+        let entries = self.driver.browser_log().await.unwrap();
+        // Chromedriver hears of failed requests, but hears nothing from frames of other sites; the file is the reverse.
+        let file = fs::read(self.profile.path().join(LOG)).unwrap_or_default();
+        let file = String::from_utf8_lossy(&file).into_owned();
+        let lines = file.split("\n[").filter(|line| line.contains(":CONSOLE:"));
+        entries
+            .into_iter()
+            .map(|entry| format!("{} {}", entry.level, entry.message))
+            .chain(lines.map(str::to_owned))
+            .collect()
     }
 
     pub(crate) async fn quit(self) {
@@ -157,11 +168,16 @@ impl Browser {
     }
 }
 
-fn capabilities(chromium: &Path, profile: &Path, habits: Habits) -> thirtyfour::ChromeCapabilities {
+fn capabilities(
+    chromium: &Path,
+    profile_folder: &Path,
+    habits: Habits,
+) -> thirtyfour::ChromeCapabilities {
     let mut wanted = DesiredCapabilities::chrome();
     wanted.set_binary(chromium.to_str().unwrap()).unwrap();
-    let profile = format!("--user-data-dir={}", profile.display());
-    for flag in FLAGS.into_iter().chain([profile.as_str()]) {
+    let profile = format!("--user-data-dir={}", profile_folder.display());
+    let log = format!("--log-file={}", profile_folder.join(LOG).display());
+    for flag in FLAGS.into_iter().chain([profile.as_str(), log.as_str()]) {
         wanted.add_arg(flag).unwrap();
     }
     wanted

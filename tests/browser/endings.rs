@@ -1,5 +1,6 @@
 //! The ways to leave the window before a document is sent, and everything that can be in the way of it.
 
+use serde_json::{Value, json};
 use thirtyfour::Key;
 
 use crate::{
@@ -18,6 +19,7 @@ async fn ends(case: &'static str, heading: &str, words: &str, error: &'static st
         walk.reads(heading).await;
         walk.says("main", words).await;
         walk.arrives("/verify").await;
+        walk.inspect(case).await;
         walk.stage.stands("requires_input", Some(error)).await;
         walk.reload().await;
         walk.reads(heading).await;
@@ -122,6 +124,7 @@ async fn a_closed_window_leaves_the_page_with_a_quiet_note() {
         walk.leave_modal().await;
         walk.click("dialog button").await;
         nothing_was_sent(walk).await;
+        walk.inspect("left").await;
 
         walk.start().await;
         walk.enter_modal().await;
@@ -220,21 +223,46 @@ async fn without_script_the_same_button_leads_to_the_answer() {
 /// The button without a window: to the sandbox's page and back.
 async fn goes_the_plain_way(walk: &Walk) {
     walk.reads("Choose how this verification ends").await;
+    walk.inspect("sandbox-start").await;
     walk.choose("success").await;
     walk.arrives("/submitted").await;
     walk.reads("Your identity is verified").await;
     walk.stage.stands("verified", None).await;
 }
 
+/// Breaks the script on its way.
+async fn break_script(walk: &Walk, how: Value) {
+    let mut fault = json!({ "path": "/stripe.js", "times": 0 });
+    fault
+        .as_object_mut()
+        .unwrap()
+        .extend(how.as_object().unwrap().clone());
+    walk.stage.tell("/_faults", fault).await;
+}
+
 #[tokio::test]
 async fn where_stripes_script_fails_the_button_is_a_plain_form() {
     let plan = Plan {
-        // Nothing listens there.
-        stripe_js: Some("http://127.0.0.1:9/stripe.js".to_owned()),
-        expected: &["http://127.0.0.1:9/stripe.js"],
+        expected: &["/stripe.js"],
         ..Plan::default()
     };
     walk(plan, async |walk| {
+        break_script(walk, json!({ "kind": "error", "status": 404 })).await;
+        walk.open("/verify").await;
+        walk.start().await;
+        goes_the_plain_way(walk).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_stripes_script_cannot_be_reached_the_button_is_a_plain_form() {
+    let plan = Plan {
+        expected: &["/stripe.js"],
+        ..Plan::default()
+    };
+    walk(plan, async |walk| {
+        break_script(walk, json!({ "kind": "cut" })).await;
         walk.open("/verify").await;
         walk.start().await;
         goes_the_plain_way(walk).await;
@@ -244,24 +272,50 @@ async fn where_stripes_script_fails_the_button_is_a_plain_form() {
 
 #[tokio::test]
 async fn where_stripes_script_never_comes_a_link_is_offered() {
-    // Accepts connections, and says nothing on them.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = silent.local_addr().unwrap();
+    let habits = Habits {
+        impatient: true,
+        ..Habits::default()
+    };
     let plan = Plan {
-        habits: Habits {
-            impatient: true,
-            ..Habits::default()
-        },
-        stripe_js: Some(format!("http://{address}/stripe.js")),
+        habits,
         ..Plan::default()
     };
     walk(plan, async |walk| {
+        break_script(walk, json!({ "kind": "timeout" })).await;
         walk.open("/verify").await;
         walk.start().await;
         walk.says(BUTTON, "Opening…").await;
         walk.says("[data-slow]", "Nothing opening?").await;
+        walk.inspect("slow").await;
         walk.click("[data-slow] button").await;
         goes_the_plain_way(walk).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_window_that_cannot_open_the_session_says_so_on_the_page() {
+    let plan = Plan {
+        expected: &["/modal/session"],
+        ..Plan::default()
+    };
+    walk(plan, async |walk| {
+        let fault = json!({ "kind": "cut", "path": "/modal/session", "times": 0 });
+        walk.stage.tell("/_faults", fault).await;
+        walk.open("/verify").await;
+        walk.start().await;
+        walk.modal_closes().await;
+        walk.says(
+            "[data-notes]",
+            "The verification page could not be reached.",
+        )
+        .await;
+        walk.inspect("failed").await;
+        walk.stage.clear_faults().await;
+        walk.verify("success").await;
+        walk.arrives("/submitted").await;
+        walk.reads("Your identity is verified").await;
+        walk.stage.stands("verified", None).await;
     })
     .await;
 }

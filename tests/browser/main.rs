@@ -9,9 +9,12 @@ mod support;
 
 mod browser;
 mod endings;
+mod gallery;
+mod look;
 mod modal;
 mod outcomes;
 mod page;
 mod records;
 mod stage;
+mod together;
 mod walk;

@@ -1,7 +1,7 @@
 //! What a person does on our pages, and what they see.
 
 use serde_json::{Value, json};
-use thirtyfour::{By, Key, WebElement, error::WebDriverResult};
+use thirtyfour::{By, Key, WebElement, WindowHandle, error::WebDriverResult};
 
 use crate::{support::eventually, walk::Walk};
 
@@ -97,5 +97,42 @@ impl Walk {
         self.browser
             .cdp("Network.emulateNetworkConditions", conditions)
             .await;
+    }
+
+    /// Opens a page in a new tab, and stays there.
+    pub(crate) async fn open_tab(&self, path: &str) -> WindowHandle {
+        let tab = self.browser.driver.new_tab().await.unwrap();
+        self.browser
+            .driver
+            .switch_to_window(tab.clone())
+            .await
+            .unwrap();
+        self.browser.listen().await;
+        self.open(path).await;
+        tab
+    }
+
+    /// What has the focus: its id, else its value, else its words.
+    pub(crate) async fn focused(&self) -> String {
+        let script = "const { id, value, innerText } = document.activeElement; return id || value || innerText";
+        self.run(script)
+            .await
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Presses Tab until this has the focus.
+    pub(crate) async fn tab_to(&self, wanted: &str) {
+        for _ in 0..12 {
+            self.press(&[Key::Tab]).await;
+            if self.focused().await == wanted {
+                return;
+            }
+        }
+        panic!(
+            "Tab does not lead to {wanted}, but to {}",
+            self.focused().await
+        );
     }
 }

@@ -56,6 +56,22 @@ impl Stage {
         self.hears_everything().await;
     }
 
+    /// Waits until the person stands so by a second attempt, the first one's session having been forgotten.
+    pub(crate) async fn stands_after(&self, forgotten: &str, status: &str) {
+        let session = self.session().await;
+        eventually("the second attempt", async || {
+            let attempts = self.attempts().await;
+            let [first, second] = attempts.as_slice() else {
+                return None;
+            };
+            assert_eq!(first.session_id.as_deref(), Some(forgotten));
+            let same = second.session_id.as_ref() == Some(&session);
+            (same && second.status.as_deref() == Some(status)).then_some(())
+        })
+        .await;
+        assert_eq!(self.user_status().await, status);
+    }
+
     /// Waits until every event that the sandbox made has been committed, and taken as what it says.
     async fn hears_everything(&self) {
         let events = self.ask("/v1/events?limit=100").await;

@@ -1,5 +1,7 @@
 //! The whole system for one walk: Postgres, the sandbox and the server, each on a port of its own.
 
+use std::net::SocketAddr;
+
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ pub(crate) struct Stage {
     /// Of the server, by another name than the sandbox's, so that a frame of that is of another site.
     pub(crate) origin: String,
     pub(crate) db: TestDb,
+    config: Config,
+    server_address: SocketAddr,
     sandbox_base: Url,
     webhook: sandbox::Webhook,
     http: Client,
@@ -43,15 +47,13 @@ impl Running {
 }
 
 impl Stage {
-    /// `stripe_js` is where the page's script is sought, if not at the sandbox.
-    pub(crate) async fn start(stripe_js: Option<String>) -> Self {
+    pub(crate) async fn start() -> Self {
         let db = TestDb::new().await;
         let (sandbox, server) = tokio::join!(bind("127.0.0.1:0"), bind("127.0.0.1:0"));
         let sandbox_address = sandbox.local_addr().unwrap();
         let server_address = server.local_addr().unwrap();
 
-        let lookup = |name: &str| setting(name, stripe_js.as_deref());
-        let mut config = Config::from_lookup(Mode::Dev, lookup).unwrap();
+        let mut config = Config::from_lookup(Mode::Dev, setting).unwrap();
         config.name_ports(server_address, Some(sandbox_address));
         let origin = config.public_url.origin().ascii_serialization();
         let webhook = sandbox::Webhook {
@@ -59,10 +61,11 @@ impl Stage {
             secret: config.stripe.webhook_secrets[0].clone(),
         };
         let sandbox_base = config.stripe.api_base.clone();
-        let running_server = serve(config, db.url(), server);
         let mut stage = Self {
             origin,
             db,
+            config,
+            server_address,
             sandbox_base,
             webhook,
             http: Client::builder()
@@ -71,10 +74,24 @@ impl Stage {
                 .build()
                 .unwrap(),
             sandbox: None,
-            server: Some(running_server),
+            server: None,
         };
+        stage.open_server(server);
         stage.open_sandbox(sandbox);
         stage
+    }
+
+    fn open_server(&mut self, listener: TcpListener) {
+        self.server = Some(serve(self.config.clone(), self.db.url(), listener));
+    }
+
+    /// Starts everything but Postgres anew, as when `verigate dev` is started again.
+    pub(crate) async fn restart(&mut self) {
+        self.server.take().unwrap().end().await;
+        self.stop_sandbox().await;
+        self.start_sandbox().await;
+        let listener = bind(&self.server_address.to_string()).await;
+        self.open_server(listener);
     }
 
     fn open_sandbox(&mut self, listener: TcpListener) {
@@ -106,10 +123,11 @@ impl Stage {
 
     /// Ends the server, then the sandbox.
     pub(crate) async fn end(mut self) {
-        for running in [self.server.take(), self.sandbox.take()] {
-            if let Some(running) = running {
-                running.end().await;
-            }
+        for running in [self.server.take(), self.sandbox.take()]
+            .into_iter()
+            .flatten()
+        {
+            running.end().await;
         }
     }
 
@@ -169,6 +187,16 @@ impl Stage {
         ids.map(str::to_owned).collect()
     }
 
+    /// How many sessions it was asked to create, well or not.
+    pub(crate) async fn creates(&self) -> usize {
+        let ledger = self.ask("/_ledger").await;
+        let calls = ledger["calls"].as_array().unwrap().iter();
+        let is_create = |call: &&Value| {
+            call["method"] == "POST" && call["path"] == "/v1/identity/verification_sessions"
+        };
+        calls.filter(is_create).count()
+    }
+
     /// The only session there is.
     pub(crate) async fn session(&self) -> String {
         let mut all = self.sessions().await;
@@ -181,14 +209,13 @@ async fn bind(address: &str) -> TcpListener {
     TcpListener::bind(address).await.unwrap()
 }
 
-fn setting(name: &str, stripe_js: Option<&str>) -> Option<String> {
+fn setting(name: &str) -> Option<String> {
     let value = match name {
         "BIND_ADDR" | "SANDBOX_ADDR" => "127.0.0.1:0",
         "SHUTDOWN_DELAY" => "0",
         "APP_NAME" => "Acme",
         "APP_URL" => "https://acme.example/",
         "ALTERNATIVE_URL" => "https://acme.example/in-person",
-        "STRIPE_JS_URL" => stripe_js?,
         _ => return None,
     };
     Some(value.to_owned())

@@ -3,12 +3,12 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
-use thirtyfour::BrowserLogEntry;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     browser::{Browser, Habits},
     stage::Stage,
+    support::eventually,
 };
 
 /// Browsers are large; more at once make none of them faster.
@@ -17,12 +17,15 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 static SEATS: Semaphore = Semaphore::const_new(AT_ONCE);
 
+/// A place among the browsers that may run at one time.
+pub(crate) async fn seat() -> SemaphorePermit<'static> {
+    SEATS.acquire().await.unwrap()
+}
+
 /// How a walk differs from a usual one.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) habits: Habits,
-    /// Where the page's script is sought, if not at the sandbox.
-    pub(crate) stripe_js: Option<String>,
     /// Errors that belong to this walk: each line of the console that holds one of these.
     pub(crate) expected: &'static [&'static str],
 }
@@ -31,18 +34,40 @@ pub(crate) struct Plan {
 pub(crate) struct Walk {
     pub(crate) stage: Stage,
     pub(crate) browser: Browser,
+    /// What the console has said so far.
+    console: Vec<String>,
+}
+
+impl Walk {
+    /// Waits until some line of the console that a walk would fail for has these words.
+    pub(crate) async fn console_says(&mut self, words: &str) {
+        eventually(words, async || {
+            self.console.extend(self.browser.console().await);
+            let bad = bad_lines(&self.console, &[]);
+            bad.iter().any(|line| line.contains(words)).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Walks, then looks at what was written: to the console nothing bad, to the database nothing forbidden.
 pub(crate) async fn walk(plan: Plan, steps: impl AsyncFnOnce(&mut Walk)) {
-    let _seat = SEATS.acquire().await.unwrap();
-    let (stage, browser) = tokio::join!(Stage::start(plan.stripe_js), Browser::start(plan.habits));
-    let mut walk = Walk { stage, browser };
+    let _seat = seat().await;
+    let (stage, browser) = tokio::join!(Stage::start(), Browser::start(plan.habits));
+    let mut walk = Walk {
+        stage,
+        browser,
+        console: Vec::new(),
+    };
     let went = AssertUnwindSafe(tokio::time::timeout(LIMIT, steps(&mut walk)))
         .catch_unwind()
         .await;
-    let Walk { stage, browser } = walk;
-    let console = browser.console().await;
+    let Walk {
+        stage,
+        browser,
+        mut console,
+    } = walk;
+    console.extend(browser.console().await);
     let failed = !matches!(went, Ok(Ok(())));
     if failed {
         describe(&browser, &console).await;
@@ -59,27 +84,30 @@ pub(crate) async fn walk(plan: Plan, steps: impl AsyncFnOnce(&mut Walk)) {
     stage.end().await;
 }
 
-/// Warnings are told as well: a policy that is only reported is one of them.
-fn bad_lines(console: &[BrowserLogEntry], expected: &[&str]) -> Vec<String> {
-    console
+/// Our pages write nothing there, so every line is bad.
+fn bad_lines(console: &[String], expected: &[&str]) -> Vec<String> {
+    let is_expected = |line: &&String| expected.iter().any(|text| line.contains(text));
+    let mut bad: Vec<String> = console
         .iter()
-        .filter(|entry| matches!(entry.level.as_str(), "SEVERE" | "WARNING"))
-        .filter(|entry| !expected.iter().any(|text| entry.message.contains(text)))
-        .map(|entry| format!("{}: {}", entry.level, entry.message))
-        .collect()
+        .filter(|line| !is_expected(line))
+        .cloned()
+        .collect();
+    bad.sort();
+    bad.dedup();
+    bad
 }
 
 #[expect(
     clippy::print_stderr,
     reason = "it helps whoever reads why a walk failed"
 )]
-async fn describe(browser: &Browser, console: &[BrowserLogEntry]) {
+async fn describe(browser: &Browser, console: &[String]) {
     let _ = browser.driver.enter_default_frame().await;
     eprintln!("address: {:?}", browser.driver.current_url().await);
     let script = "return document.body ? document.body.innerText : ''";
     let text = browser.driver.execute(script, vec![]).await;
     eprintln!("page: {:?}", text.map(|text| text.json().clone()));
-    for entry in console {
-        eprintln!("console: {} {}", entry.level, entry.message);
+    for line in console {
+        eprintln!("console: {line}");
     }
 }
