@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{AttemptId, Client, Person, Redaction, SessionId, Status, UserId, UserStatus},
     store::{self, NewAttempt, StoreError, Tx, Verification},
-    stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionType, VerificationSession},
+    stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionStatus, SessionType, VerificationSession},
 };
 
 /// How long a request waits for another process's lease.
@@ -80,10 +80,22 @@ impl Verifier {
     /// Asks Stripe and settles; `None` if the attempt is over and a new one is to be made.
     async fn fly(&self, lease: &Lease) -> Result<Option<Opened>, StartError> {
         match self.find_or_create(lease).await {
-            Ok(Found::Session(reply, cause)) => self
-                .settle(lease, &reply, cause)
-                .await
-                .map_err(store_failure),
+            Ok(Found::Session(reply, cause)) => {
+                let settled = self.settle(lease, &reply, cause).await;
+                match settled.map_err(store_failure)? {
+                    Settled::Open(opened) => Ok(Some(opened)),
+                    Settled::Over => Ok(None),
+                    Settled::Checked => Err(StartError::Processing),
+                    Settled::Unusable => {
+                        tracing::error!(
+                            verification.id = %lease.attempt,
+                            stripe.request = reply.request_id.as_deref(),
+                            "Stripe's answer opens nothing, nor does it say that the session is over"
+                        );
+                        Err(StartError::Refused)
+                    }
+                }
+            }
             Ok(Found::Gone) => {
                 self.mark_gone(lease).await.map_err(store_failure)?;
                 Ok(None)
@@ -210,29 +222,29 @@ impl Verifier {
         lease: &Lease,
         reply: &Reply<VerificationSession>,
         cause: &str,
-    ) -> Result<Option<Opened>, StoreError> {
+    ) -> Result<Settled, StoreError> {
         // The client takes no session without an id that can be stored.
         let Some(session) = &SessionId::parse(&reply.value.id) else {
-            return Ok(None);
+            return Ok(Settled::Unusable);
         };
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             let user = store::lock_user(&mut tx, lease.user).await?;
-            let Some(mut row) = self.attach(&mut tx, lease.attempt, session).await? else {
-                store::close_attempt(&mut tx, lease.attempt).await?;
-                tx.commit().await?;
-                return Ok(None);
+            let settled = match self.attach(&mut tx, lease.attempt, session).await? {
+                None => Settled::Over,
+                Some(mut row) => {
+                    let observation = read::answer(reply, None, cause);
+                    self.fold(&mut tx, Some(&user), &mut row, &observation)
+                        .await?;
+                    store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
+                    Settled::of(&row, session, &reply.value)
+                }
             };
-            let observation = read::answer(reply, None, cause);
-            self.fold(&mut tx, Some(&user), &mut row, &observation)
-                .await?;
-            store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
-            let opened = opened(&row, session, &reply.value);
-            if opened.is_none() && row.status != Some(Status::Processing) {
+            if matches!(settled, Settled::Over) {
                 store::close_attempt(&mut tx, lease.attempt).await?;
             }
             tx.commit().await?;
-            Ok(opened)
+            Ok(settled)
         })
         .await
     }
@@ -289,17 +301,42 @@ fn is_over(row: &Verification) -> bool {
         || matches!(row.status, Some(Status::Canceled | Status::Verified))
 }
 
-/// What to hand out, if the row and Stripe agree that the session waits for the person.
-fn opened(row: &Verification, session: &SessionId, answer: &VerificationSession) -> Option<Opened> {
-    if row.status != Some(Status::RequiresInput) || is_over(row) {
-        return None;
+/// What has become of a session that Stripe was asked for.
+enum Settled {
+    /// It waits for the person.
+    Open(Opened),
+    /// Nothing can come of it any more: a new one is due.
+    Over,
+    /// Its document is being checked, or has been.
+    Checked,
+    /// Nothing can be said of it, so nothing was changed.
+    Unusable,
+}
+
+impl Settled {
+    /// An answer that travelled for long, or came without a date, may not have moved the row. What it saw counts here
+    /// all the same: a second session beside one that is being checked would cost the person a second document.
+    fn of(row: &Verification, session: &SessionId, answer: &VerificationSession) -> Self {
+        if is_over(row) || answer.status == SessionStatus::Canceled {
+            return Self::Over;
+        }
+        let waits = row
+            .status
+            .is_none_or(|status| status == Status::RequiresInput);
+        match (&answer.status, &answer.client_secret, &answer.url) {
+            (SessionStatus::RequiresInput, Some(secret), Some(url)) if waits => {
+                Self::Open(Opened {
+                    attempt: row.id,
+                    session: session.clone(),
+                    client_secret: secret.clone(),
+                    url: url.clone(),
+                })
+            }
+            (SessionStatus::Processing | SessionStatus::Verified, ..) => Self::Checked,
+            _ if row.status == Some(Status::Processing) => Self::Checked,
+            _ => Self::Unusable,
+        }
     }
-    Some(Opened {
-        attempt: row.id,
-        session: session.clone(),
-        client_secret: answer.client_secret.clone()?,
-        url: answer.url.clone()?,
-    })
 }
 
 fn busy() -> StartError {
