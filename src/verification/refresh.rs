@@ -20,9 +20,8 @@ use crate::{
 const LOOK_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a claimed refresh stays claimed; longer than any call may take with its retries.
 const CLAIM_HOLD: Duration = Duration::from_mins(1);
-/// Rows claimed in one step, and calls under way at once.
-const STEP: i64 = 32;
-const AT_ONCE: usize = 8;
+/// Sessions claimed in one step. All are asked about at once: a claim that waited for its turn could run out before it.
+const STEP: u8 = 16;
 
 /// What one step of the refresh worker did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,11 +60,11 @@ impl Verifier {
 
     /// One step of the refresh worker: asks Stripe about every session that is due `ahead` of the database's now.
     pub async fn refresh_due(&self, ahead: Duration) -> Result<Refreshed, StoreError> {
-        let claims = store::claim_refreshes(&self.db, STEP, ahead, CLAIM_HOLD).await?;
+        let claims = store::claim_refreshes(&self.db, STEP.into(), ahead, CLAIM_HOLD).await?;
         let asked = claims.len();
         let deferred = stream::iter(claims)
             .map(|claim| self.refresh_one(claim))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(STEP.into())
             .filter(|deferred| std::future::ready(*deferred))
             .count()
             .await;
