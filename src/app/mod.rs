@@ -189,11 +189,13 @@ pub async fn serve(config: Config, migrate: bool) -> anyhow::Result<()> {
         .context("DATABASE_URL is missing")?;
     let (bind, metrics) = (config.bind_addr, config.metrics_addr);
     let listeners = Listeners::bind(bind, metrics).await?;
+    let address = listeners.public.local_addr()?;
     let app = App::build(config, &database_url)?;
     if migrate {
         app.migrate().await?;
     }
-    tracing::info!(address = %bind, "serving");
+    // The real one: a setting with port 0 asks for any.
+    tracing::info!(address = %address, "serving");
     app.run(listeners, interrupted()).await
 }
 
