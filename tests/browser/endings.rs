@@ -183,6 +183,7 @@ async fn while_stripe_is_away_the_page_says_that_it_is_us() {
         walk.reads("We can’t verify right now").await;
         walk.says("main", "The reason is on our side, not yours.")
             .await;
+        walk.inspect("unavailable").await;
         walk.stage.start_sandbox().await;
         walk.says(BUTTON, "Try again").await;
         walk.verify("success").await;
@@ -212,6 +213,8 @@ async fn without_script_the_same_button_leads_to_the_answer() {
         walk.arrives("/submitted").await;
         walk.reads("We are checking your document").await;
         walk.says("main", "Check again").await;
+        walk.inspect_without_script("processing-without-script")
+            .await;
         walk.stage.stands("processing", None).await;
         walk.stage.finish_checks().await;
         walk.reads("Your identity is verified").await;

@@ -46,6 +46,10 @@ pub(crate) fn axe() -> &'static str {
 impl Browser {
     /// Checks the page as it is in both schemes, and takes a picture of it at each width.
     pub(crate) async fn inspect(&self, name: &str, with_pictures: bool) {
+        self.look(name, with_pictures, true).await;
+    }
+
+    async fn look(&self, name: &str, with_pictures: bool, with_axe: bool) {
         for scheme in SCHEMES {
             let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
             self.cdp(
@@ -58,9 +62,9 @@ impl Browser {
                     continue;
                 }
                 self.resize(width, HEIGHT).await;
-                let wide = self.number("scrollWidth").await;
-                assert!(wide <= width.into(), "{name} is {wide} wide at {width}");
-                if width == WIDTHS[0] {
+                let beyond = self.beyond_the_edge().await;
+                assert_eq!(beyond, 0, "pixels of {name} beyond the edge at {width}");
+                if width == WIDTHS[0] && with_axe {
                     self.assert_axe_finds_nothing(&format!("{name}, {scheme}"))
                         .await;
                 }
@@ -80,16 +84,26 @@ impl Browser {
 
     /// Where the driver is: in the page, or in the frame it has entered.
     pub(crate) async fn assert_axe_finds_nothing(&self, name: &str) {
-        let is_there = self
-            .driver
-            .execute("return !!window.axe", vec![])
-            .await
-            .unwrap();
-        if is_there.json() == false {
+        let found = self.ask_axe().await;
+        assert_eq!(found, "", "axe finds in {name}");
+    }
+
+    pub(crate) async fn ask_axe(&self) -> String {
+        let is_there = self.driver.execute("return !!window.axe", vec![]).await;
+        if is_there.unwrap().json() == false {
             self.driver.execute(axe(), vec![]).await.unwrap();
         }
         let found = self.driver.execute_async(ASK_AXE, vec![]).await.unwrap();
-        assert_eq!(found.json(), "", "axe finds in {name}");
+        found.json().as_str().unwrap().to_owned()
+    }
+
+    /// How far the page can be scrolled sideways.
+    pub(crate) async fn beyond_the_edge(&self) -> u64 {
+        self.number("scrollWidth").await - self.number("clientWidth").await
+    }
+
+    pub(crate) async fn narrow(&self) {
+        self.resize(WIDTHS[0], HEIGHT).await;
     }
 
     async fn resize(&self, width: u32, height: u64) {
@@ -110,5 +124,12 @@ impl Walk {
     /// Checks the page as it is, and takes pictures of it.
     pub(crate) async fn inspect(&self, name: &str) {
         self.browser.inspect(&format!("live-{name}"), true).await;
+    }
+
+    /// The same where no script runs, and so no axe.
+    pub(crate) async fn inspect_without_script(&self, name: &str) {
+        self.browser
+            .look(&format!("live-{name}"), true, false)
+            .await;
     }
 }

@@ -1,5 +1,6 @@
 //! What the database holds after a walk.
 
+use serde_json::Value;
 use sqlx::FromRow;
 
 use crate::{stage::Stage, support::eventually};
@@ -130,6 +131,13 @@ impl Stage {
         assert!(found.is_empty(), "{found:#?}");
     }
 
+    /// Puts something into a column that takes anything.
+    pub(crate) async fn plant(&self, value: &Value) {
+        let sql = "UPDATE verifications SET parameters = $1";
+        let done = sqlx::query(sql).bind(value).execute(self.db.pool()).await;
+        assert_eq!(done.unwrap().rows_affected(), 1);
+    }
+
     /// Each row that holds something forbidden, after its table's name.
     pub(crate) async fn find_forbidden(&self) -> Vec<String> {
         let sql = "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'public'";
@@ -152,7 +160,7 @@ impl Stage {
     }
 }
 
-fn name(event: &serde_json::Value) -> String {
+fn name(event: &Value) -> String {
     let text = |name: &str| event[name].as_str().unwrap();
     format!("{} {}", text("id"), text("type"))
 }

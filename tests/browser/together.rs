@@ -137,15 +137,16 @@ async fn the_window_fits_a_narrow_screen_and_lets_axe_find_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_walk_must_not_leave_behind_would_be_found() {
+async fn what_a_page_must_not_do_would_be_found() {
     let plan = Plan {
         expected: &["style-src", "policy violated", "told by the frame"],
         ..Plan::default()
     };
     walk(plan, async |walk| {
         walk.open("/verify").await;
-        walk.run("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">x</p>')")
-            .await;
+        let styled =
+            "document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">x</p>')";
+        walk.run(styled).await;
         walk.start().await;
         walk.enter_modal().await;
         walk.run("console.error('told by the frame')").await;
@@ -153,21 +154,41 @@ async fn what_a_walk_must_not_leave_behind_would_be_found() {
         for said in ["style-src", "policy violated", "told by the frame"] {
             walk.console_says(said).await;
         }
-        assert_eq!(walk.stage.find_forbidden().await, Vec::<String>::new());
-        let sql = "UPDATE verifications SET parameters = $1";
-        let canary = json!({ "a": ["vs_1_secret_x"] });
-        let done = sqlx::query(sql)
-            .bind(&canary)
-            .execute(walk.stage.db.pool())
-            .await
-            .unwrap();
-        assert_eq!(done.rows_affected(), 1);
-        assert_eq!(walk.stage.find_forbidden().await.len(), 1);
-        let sql = "UPDATE verifications SET parameters = '{}'";
-        sqlx::query(sql)
-            .execute(walk.stage.db.pool())
-            .await
-            .unwrap();
+
+        walk.reload().await;
+        assert_eq!(walk.browser.ask_axe().await, "");
+        let nameless = "document.querySelector('main').append(document.createElement('button'))";
+        walk.run(nameless).await;
+        let found = walk.browser.ask_axe().await;
+        assert!(found.contains("button-name"), "{found}");
+        walk.browser.narrow().await;
+        assert_eq!(walk.browser.beyond_the_edge().await, 0);
+        walk.run("document.querySelector('h1').style.setProperty('width', '500px')")
+            .await;
+        assert!(walk.browser.beyond_the_edge().await > 100);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_database_must_not_hold_would_be_found() {
+    walk(Plan::default(), async |walk| {
+        walk.open("/verify").await;
+        walk.verify("success").await;
+        walk.reads(VERIFIED).await;
+        let canaries = [
+            "vs_1_secret_x",
+            "http://127.0.0.1:1/start/x",
+            "ek_test_x",
+            "t=1,v1=x",
+            "Jenny",
+        ];
+        for canary in canaries {
+            assert_eq!(walk.stage.find_forbidden().await, Vec::<String>::new());
+            walk.stage.plant(&json!({ "a": [canary] })).await;
+            assert_eq!(walk.stage.find_forbidden().await.len(), 1, "{canary}");
+            walk.stage.plant(&json!({})).await;
+        }
     })
     .await;
 }

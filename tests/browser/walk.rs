@@ -107,7 +107,7 @@ async fn describe(browser: &Browser, console: &[String]) {
     let script = "return document.body ? document.body.innerText : ''";
     let text = browser.driver.execute(script, vec![]).await;
     eprintln!("page: {:?}", text.map(|text| text.json().clone()));
-    for line in console {
+    for line in bad_lines(console, &[]) {
         eprintln!("console: {line}");
     }
 }
