@@ -155,6 +155,8 @@ impl TestServer {
 
     /// Delivers the news that a session now has this status.
     pub(crate) async fn tell(&self, id: &str, session: &str, status: &str, error: Option<&str>) {
+        // Whoever asks meanwhile must not hear the contrary.
+        self.stripe.move_to(session, status, error);
         let delivery = Delivery::new(id, status, self.stripe.tick(), session);
         let delivery = match error {
             Some(code) => delivery.failed(code, "vr_1"),

@@ -94,6 +94,21 @@ async fn a_stream_tells_every_change_and_ends_with_the_verdict() {
 }
 
 #[tokio::test]
+async fn a_stream_asks_stripe_for_what_was_never_told() {
+    let server = TestServer::dev().await;
+    let session = server.create().await;
+    let id = session["id"].as_str().unwrap();
+    server.stripe.move_to(id, "processing", None);
+    let mut stream = Stream::open(&server).await;
+    let mut told = stream.next().await.unwrap();
+    // The first state may be read before the answer is there.
+    while told["status"] == "requires_input" {
+        told = stream.next().await.unwrap();
+    }
+    assert_eq!(told["status"], "processing");
+}
+
+#[tokio::test]
 async fn a_stream_that_begins_before_the_person_is_known_still_hears_of_them() {
     let server = TestServer::dev().await;
     let mut stream = Stream::open(&server).await;
