@@ -12,12 +12,15 @@ mod outage;
 mod pages;
 mod pages_gallery;
 mod program;
+mod refresh;
 mod routes;
 mod sandbox;
 mod server;
+mod start;
 mod status;
 mod stripe;
 #[path = "../support/mod.rs"]
 mod support;
 mod telling;
 mod webhook;
+mod world;

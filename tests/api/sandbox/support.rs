@@ -56,6 +56,11 @@ impl TestSandbox {
 
     async fn with(clock: Clock, webhook: Option<Webhook>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, clock, webhook)
+    }
+
+    /// At an address that is known before the sandbox is there.
+    pub(crate) fn on(listener: TcpListener, clock: Clock, webhook: Option<Webhook>) -> Self {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let stopping = stop.clone();

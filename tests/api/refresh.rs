@@ -1,0 +1,227 @@
+//! When Stripe is asked because of a doubt, what settles it, and when nobody asks at all.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use verigate::verification::Refreshed;
+
+use crate::{
+    support::eventually,
+    world::{World, read, verifier},
+};
+
+const ONE: &str = "/v1/identity/verification_sessions/*";
+const FAR: Duration = Duration::from_hours(2);
+
+/// A session that failed, passed and was overturned, the last two in one second: only Stripe knows which came last.
+async fn in_doubt(world: &World) -> String {
+    let session = world.create_for(Uuid::now_v7()).await;
+    let success = json!({ "case": "success" });
+    world.act(&session, "outcome", &success).await;
+    let same_second = json!({ "kind": "same_second", "event": "requires_input" });
+    world.sandbox.fault(same_second).await;
+    let overturned = json!({ "status": "requires_input", "code": "selfie_manipulated" });
+    world.act(&session, "override", &overturned).await;
+    session
+}
+
+async fn due_at(world: &World) -> Option<DateTime<Utc>> {
+    let due = sqlx::query_scalar("SELECT refresh_due_at FROM verifications");
+    due.fetch_one(world.db.pool()).await.unwrap()
+}
+
+async fn now(world: &World) -> DateTime<Utc> {
+    let now = sqlx::query_scalar("SELECT clock_timestamp()");
+    now.fetch_one(world.db.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_ordinary_life_never_asks_stripe() {
+    let world = World::new().await;
+    world.stop_the_clockwork().await;
+    let gateway = world.hearing_gateway().await;
+    let answer = gateway.click().await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let answer: Value = answer.json().await.unwrap();
+    let session = answer["id"].as_str().unwrap();
+    let lives = [
+        (
+            "outcome",
+            json!({ "case": "failure_async", "code": "document_expired" }),
+        ),
+        ("finish", json!({})),
+        ("outcome", json!({ "case": "success_async" })),
+        ("finish", json!({})),
+    ];
+    let expected = ["processing", "requires_input", "processing", "verified"];
+    for ((what, how), status) in lives.iter().zip(expected) {
+        // A failure and the next submission in one second would be a doubt.
+        world.pass(10).await;
+        world.act(session, what, how).await;
+        eventually(status, async || {
+            (world.person().await == status).then_some(())
+        })
+        .await;
+        assert_eq!(due_at(&world).await, None);
+    }
+    assert_eq!(
+        gateway.verifier.refresh_due(FAR).await.unwrap(),
+        Refreshed::default()
+    );
+    assert_eq!(world.count("POST session").await, 1);
+    assert_eq!(world.count("GET one").await, 0);
+    assert_eq!(world.count("GET list").await, 0);
+}
+
+#[tokio::test]
+async fn only_a_late_enough_look_settles_a_doubt() {
+    let world = World::new().await;
+    in_doubt(&world).await;
+    world.hear_all().await;
+    let process = world.process();
+    assert_eq!(
+        process.refresh_due(Duration::ZERO).await.unwrap(),
+        Refreshed::default(),
+        "not before three seconds"
+    );
+    world.pass(60).await;
+    // As if the answer had travelled for so long that it may be from before the second in doubt.
+    let slow = json!({ "kind": "skew_date", "seconds": -59, "path": ONE });
+    world.sandbox.fault(slow).await;
+    let asked = Refreshed {
+        asked: 1,
+        deferred: 0,
+    };
+    assert_eq!(process.refresh_due(FAR).await.unwrap(), asked);
+    let row = &world.rows().await[0];
+    assert!(row.doubtful && row.due, "{row:?}");
+    assert_eq!(row.tries, 1);
+
+    assert_eq!(process.refresh_due(FAR).await.unwrap(), asked);
+    let row = &world.rows().await[0];
+    assert!(!row.doubtful && !row.due, "{row:?}");
+    assert_eq!(row.status.as_deref(), Some("requires_input"));
+    assert_eq!(row.error_code.as_deref(), Some("selfie_manipulated"));
+    assert_eq!(
+        process.refresh_due(FAR).await.unwrap(),
+        Refreshed::default()
+    );
+}
+
+#[tokio::test]
+async fn a_stripe_that_does_not_answer_is_asked_again_later_each_time() {
+    let world = World::new().await;
+    in_doubt(&world).await;
+    world.hear_all().await;
+    world.pass(60).await;
+    let process = verifier(world.db.url(), &world.sandbox.base, |settings| {
+        settings.max_retries = 0;
+        settings.timeout = Duration::from_secs(2);
+    });
+    let faults = [
+        json!({ "kind": "timeout", "path": ONE }),
+        json!({ "kind": "cut", "path": ONE }),
+        json!({ "kind": "error", "status": 500, "path": ONE }),
+        json!({ "kind": "error", "status": 429, "path": ONE }),
+    ];
+    for (fault, wait) in faults.into_iter().zip([6, 12, 24, 48]) {
+        world.sandbox.fault(fault).await;
+        let before = now(&world).await;
+        let step = process.refresh_due(FAR).await.unwrap();
+        assert_eq!((step.asked, step.deferred), (1, 1));
+        let after = now(&world).await;
+        let due = due_at(&world).await.unwrap();
+        let wait = chrono::Duration::seconds(wait);
+        assert!(due >= before + wait, "{due} {before} {wait}");
+        assert!(due <= after + wait + wait / 4, "{due} {after} {wait}");
+    }
+    assert_eq!(process.refresh_due(FAR).await.unwrap().deferred, 0);
+    let row = &world.rows().await[0];
+    assert!(!row.doubtful && !row.due && row.tries == 0, "{row:?}");
+}
+
+async fn many_in_doubt(world: &World, sessions: usize) {
+    for _ in 0..sessions {
+        in_doubt(world).await;
+    }
+    world.hear_all().await;
+    world.pass(60).await;
+}
+
+#[tokio::test]
+async fn two_workers_never_ask_twice_for_one_session() {
+    let world = World::new().await;
+    many_in_doubt(&world, 50).await;
+    let worker = async || {
+        let process = world.process();
+        let mut asked = 0;
+        loop {
+            let step = process.refresh_due(FAR).await.unwrap();
+            if step.asked == 0 {
+                return asked;
+            }
+            asked += step.asked;
+        }
+    };
+    let (one, other) = tokio::join!(worker(), worker());
+    assert_eq!(one + other, 50);
+    assert_eq!(world.count("GET one").await, 50);
+    let rows = world.rows().await;
+    assert!(rows.iter().all(|row| !row.doubtful && !row.due));
+}
+
+/// A claim that had to wait for its turn could run out before it, and then two would ask.
+#[tokio::test]
+async fn what_is_claimed_is_asked_for_at_once() {
+    let world = World::new().await;
+    many_in_doubt(&world, 40).await;
+    let held = json!({ "kind": "latency", "ms": 60_000, "path": ONE, "times": 0 });
+    world.sandbox.fault(held).await;
+    let process = world.process();
+    let step = tokio::spawn(async move { process.refresh_due(Duration::from_secs(10)).await });
+    let claimed =
+        "SELECT count(*) FROM verifications WHERE refresh_due_at > now() + interval '20 seconds'";
+    eventually("every claim is a call", async || {
+        let claimed = sqlx::query_scalar(claimed).fetch_one(world.db.pool());
+        let claimed: i64 = claimed.await.unwrap();
+        let calls = i64::try_from(world.count("GET one").await).unwrap();
+        (claimed > 0 && claimed == calls).then_some(())
+    })
+    .await;
+    step.abort();
+}
+
+#[tokio::test]
+async fn a_hint_is_a_reason_to_ask_once() {
+    let world = World::new().await;
+    let session = world.create_for(Uuid::now_v7()).await;
+    let mut thin = world.events().await.remove(0);
+    thin["type"] = json!("identity.verification_session.of_a_later_version");
+    let process = world.process();
+    process.hear(&read(&thin)).await.unwrap();
+    assert!(world.rows().await[0].due);
+    world
+        .act(&session, "outcome", &json!({ "case": "success" }))
+        .await;
+    world.pass(10).await;
+    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 1);
+    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 0);
+    assert_eq!(world.rows().await[0].status.as_deref(), Some("verified"));
+}
+
+#[tokio::test]
+async fn a_session_that_stripe_does_not_have_is_asked_for_once() {
+    let world = World::new().await;
+    in_doubt(&world).await;
+    world.hear_all().await;
+    world.sandbox.control("/_reset", &json!({})).await;
+    let process = world.process();
+    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 1);
+    let row = &world.rows().await[0];
+    assert!(row.gone && !row.due && !row.doubtful, "{row:?}");
+    assert_eq!(row.status.as_deref(), Some("verified"), "gone is no status");
+    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 0);
+}
