@@ -1,9 +1,11 @@
 //! The API tests: one binary, a file per route or promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clicks;
 mod clients;
 mod command;
 mod corpus;
+mod crash;
 mod create;
 mod deliveries;
 mod dev;
@@ -11,6 +13,7 @@ mod observe;
 mod outage;
 mod pages;
 mod pages_gallery;
+mod process;
 mod program;
 mod refresh;
 mod routes;

@@ -1,0 +1,76 @@
+//! A server in a process of its own, which can be killed, between a database and a Stripe that live on.
+
+use reqwest::StatusCode;
+use secrecy::SecretString;
+use serde_json::Value;
+use tempfile::TempDir;
+use verigate::{clock::Clock, stripe::signature};
+
+use crate::{
+    program::Program,
+    world::{WEBHOOK_SECRET, World, click, http_client},
+};
+
+/// A running server.
+pub(crate) struct Process {
+    pub(crate) origin: String,
+    pub(crate) http: reqwest::Client,
+    program: Program,
+    _folder: TempDir,
+}
+
+impl Process {
+    /// Starts it, and returns when it listens.
+    pub(crate) async fn start(world: &World) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = [
+            ("DATABASE_URL", world.db.url()),
+            ("STRIPE_API_BASE", &world.sandbox.base),
+            ("BIND_ADDR", "127.0.0.1:0"),
+            ("RUST_LOG", "off"),
+        ];
+        let mut program = Program::start(&["dev"], &variables, folder.path());
+        let origin = format!("http://{}", program.greeted().await);
+        Self {
+            origin,
+            http: http_client(),
+            program,
+            _folder: folder,
+        }
+    }
+
+    /// Ends it between two of its steps, as a power cut would.
+    pub(crate) async fn kill(mut self) {
+        self.program.signal("-KILL");
+        self.program.ended().await;
+    }
+
+    /// A click of the demo user's, in the phone's app; whatever comes of it.
+    pub(crate) async fn click(&self) -> Option<Value> {
+        let answer = click(&self.http, &self.origin, "native").await.ok()?;
+        match answer.status() {
+            StatusCode::OK => answer.json().await.ok(),
+            _ => None,
+        }
+    }
+
+    /// A signed delivery; no status if the server did not live to answer.
+    pub(crate) async fn deliver(&self, event: &Value) -> Option<StatusCode> {
+        let request = delivery(&self.http, &self.origin, event);
+        request.send().await.ok().map(|answer| answer.status())
+    }
+}
+
+/// An event, signed now.
+pub(crate) fn delivery(
+    http: &reqwest::Client,
+    origin: &str,
+    event: &Value,
+) -> reqwest::RequestBuilder {
+    let body = event.to_string().into_bytes();
+    let secret = SecretString::from(WEBHOOK_SECRET);
+    let signature = signature::sign(&body, &secret, Clock::system().unix());
+    http.post(format!("{origin}/webhook"))
+        .header("stripe-signature", signature)
+        .body(body)
+}
