@@ -10,6 +10,7 @@ mod create;
 mod deliveries;
 mod dev;
 mod observe;
+mod orders;
 mod outage;
 mod pages;
 mod pages_gallery;
