@@ -142,6 +142,7 @@ impl App {
         .context("a configured address cannot stand in a header")?;
         if let Some(listener) = listeners.metrics {
             let metrics = Metrics::start()?;
+            tracing::info!(address = %listener.local_addr()?, "metrics are served");
             let router = http::metrics_router(move || metrics.render());
             let closed = life.clone();
             jobs.spawn(async move {

@@ -1,6 +1,9 @@
 //! A Postgres of a test's own, to shut down, freeze and bring back under a running server.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::spawn_blocking;
@@ -38,6 +41,11 @@ impl OwnPostgres {
     /// Its address.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Stops the server in order and waits until it is down: connections are refused.
