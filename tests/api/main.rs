@@ -1,14 +1,17 @@
 //! The API tests: one binary, a file per route or promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod canaries;
 mod clicks;
 mod clients;
 mod command;
+mod container;
 mod corpus;
 mod crash;
 mod create;
 mod deliveries;
 mod dev;
+mod explain;
 mod observe;
 mod orders;
 mod outage;

@@ -1,0 +1,171 @@
+//! `verigate explain`: every state a person or a session can be in, in words and in JSON.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    deliveries::Delivery,
+    program::{run, working_folder},
+    server::TestServer,
+    support::eventually,
+};
+
+/// What it says about a subject, for people and for programs.
+struct Explained {
+    text: String,
+    json: Value,
+}
+
+impl Explained {
+    /// The only person's or session's first attempt.
+    fn attempt(&self) -> &Value {
+        &self.json[0]["attempts"][0]
+    }
+
+    fn says(&self, all: &[&str]) {
+        for words in all {
+            assert!(self.text.contains(words), "{words:?} in:\n{}", self.text);
+        }
+    }
+}
+
+fn explain(server: &TestServer, subject: &str) -> Explained {
+    let variables = [("DATABASE_URL", server.db.as_ref().unwrap().url())];
+    let folder = working_folder();
+    let [text, json] = [&["explain", subject][..], &["explain", subject, "--json"]].map(|words| {
+        let output = run(words, &variables, folder.path());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(said.is_empty(), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    });
+    for secret in ["_secret_", "/start/", "whsec_", "ek_test", "sk_test"] {
+        assert!(!text.contains(secret) && !json.contains(secret), "{text}");
+    }
+    let json: Value = serde_json::from_str(&json).unwrap();
+    // Both say the same about what comes next.
+    for person in json.as_array().unwrap() {
+        assert!(text.contains(person["next"].as_str().unwrap()), "{text}");
+    }
+    Explained { text, json }
+}
+
+#[tokio::test]
+async fn of_a_stranger_it_says_what_to_ask_for() {
+    let server = TestServer::dev().await;
+    let variables = [("DATABASE_URL", server.db.as_ref().unwrap().url())];
+    let folder = working_folder();
+    for subject in ["nobody", "vs_nobody"] {
+        let output = run(&["explain", subject], &variables, folder.path());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains(subject) && said.contains("own id of a person, or a vs_… id"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_follows_a_person_from_before_the_first_click_to_the_verdict() {
+    let server = TestServer::dev().await;
+    let met =
+        "INSERT INTO users (id, realm, external_id) VALUES (gen_random_uuid(), 'demo', 'demo')";
+    let pool = server.db.as_ref().unwrap().pool();
+    sqlx::query(met).execute(pool).await.unwrap();
+    let met = explain(&server, "demo");
+    met.says(&[
+        "status    none",
+        "has not clicked Verify yet",
+        "no attempts",
+    ]);
+    assert_eq!(met.json[0]["attempts"], json!([]));
+
+    let session = server.create().await;
+    let session = session["id"].as_str().unwrap();
+    let started = explain(&server, "demo");
+    started.says(&[
+        session,
+        "started by a modal client",
+        "to hand in a document",
+    ]);
+    assert_eq!(started.attempt()["session_id"], session);
+    assert_eq!(started.attempt()["status"], "requires_input");
+    assert_eq!(started.attempt()["last_error_code"], Value::Null);
+
+    let expired = Some("document_expired");
+    server
+        .tell("evt_1", session, "requires_input", expired)
+        .await;
+    let failed = explain(&server, session);
+    failed.says(&[
+        "(document_expired)",
+        "the person is told: ",
+        "evt_1",
+        "vr_1",
+    ]);
+    assert_eq!(failed.attempt()["last_error_code"], "document_expired");
+    assert_eq!(failed.attempt()["events"][0]["outcome"], "applied");
+
+    server.tell("evt_2", session, "verified", None).await;
+    let verified = explain(&server, session);
+    verified.says(&["status    verified, since", "nothing: verified", "evt_2"]);
+    assert_eq!(verified.json[0]["person"]["status"], "verified");
+    let causes = verified.attempt()["history"].as_array().unwrap();
+    assert!(
+        causes.iter().all(|line| line["cause"].is_string()) && causes.len() > 1,
+        "{causes:?}"
+    );
+    assert_eq!(explain(&server, "demo").text, verified.text);
+}
+
+#[tokio::test]
+async fn doubt_is_told_with_what_is_done_about_it() {
+    let server = TestServer::dev().await;
+    let session = server.create().await;
+    let second = server.stripe.tick();
+    for (id, kind) in [("evt_1", "requires_input"), ("evt_2", "verified")] {
+        let news = Delivery::new(id, kind, second, session["id"].as_str().unwrap());
+        assert_eq!(server.deliver(news.body()).await, StatusCode::OK);
+    }
+    let doubtful = explain(&server, "demo");
+    doubtful.says(&["doubt     ", ", since ", "Stripe is asked at "]);
+    doubtful.says(&["requires_input and verified by events of"]);
+    assert!(doubtful.attempt()["doubt"].is_string());
+    assert!(doubtful.attempt()["refresh_due_at"].is_string());
+}
+
+#[tokio::test]
+async fn a_session_stripe_no_longer_has_is_told_as_gone_beside_its_successor() {
+    let server = TestServer::dev().await;
+    let old = server.create().await;
+    let old = old["id"].as_str().unwrap();
+    server.stripe.forget();
+    // For a moment a start that has landed is shared.
+    let new = eventually("a start that asks Stripe again", async || {
+        let new = server.create().await;
+        (new["id"] != old).then_some(new)
+    })
+    .await;
+    let gone = explain(&server, old);
+    gone.says(&["gone      since", "Stripe has no such session"]);
+    let sessions = [0, 1].map(|i| gone.json[0]["attempts"][i]["session_id"].clone());
+    assert_eq!(sessions, [new["id"].clone(), json!(old)], "newest first");
+    assert_eq!(
+        gone.json[0]["next"],
+        "waiting for the person to hand in a document at Stripe"
+    );
+}
+
+#[tokio::test]
+async fn a_session_of_nobody_is_told_as_unclaimed() {
+    let server = TestServer::dev().await;
+    server
+        .tell("evt_1", "vs_of_another_system", "processing", None)
+        .await;
+    let unclaimed = explain(&server, "vs_of_another_system");
+    unclaimed.says(&["belongs to nobody here (unclaimed)", "not ours", "evt_1"]);
+    assert_eq!(unclaimed.json[0]["person"], Value::Null);
+    assert_eq!(unclaimed.attempt()["client"], Value::Null);
+}
