@@ -18,10 +18,23 @@ const USUAL_TOLERANCE: u64 = 300;
 const LONGEST_TOLERANCE: u64 = 86_400;
 
 /// What development uses where no key is set; nothing outside this machine knows them.
-const DEV_SECRET_KEY: &str = "sk_test_verigate_sandbox";
-const DEV_PUBLISHABLE_KEY: &str = "pk_test_verigate_sandbox";
-/// Fixed, so that a delivery can be signed by hand.
-const DEV_WEBHOOK_SECRET: &str = "whsec_verigate_development";
+#[cfg(feature = "dev")]
+const OURS: Option<Ours> = Some(Ours {
+    secret_key: "sk_test_verigate_sandbox",
+    publishable_key: "pk_test_verigate_sandbox",
+    webhook_secret: "whsec_verigate_development",
+});
+/// A production binary has no secret that anybody knows.
+#[cfg(not(feature = "dev"))]
+const OURS: Option<Ours> = None;
+
+#[derive(Clone, Copy)]
+struct Ours {
+    secret_key: &'static str,
+    publishable_key: &'static str,
+    /// Fixed, so that a delivery can be signed by hand.
+    webhook_secret: &'static str,
+}
 
 /// How to speak with Stripe.
 #[derive(Clone, Debug)]
@@ -139,9 +152,10 @@ pub(super) fn read_keys(reader: &mut Reader<'_>) -> (Result<Keys, Noted>, bool) 
     // Without any key development uses its own; with one it needs both, like production.
     let are_ours = is_dev && matches!((&secret, &publishable), (Ok(None), Ok(None)));
     let advice = "copy it from https://dashboard.stripe.com/apikeys";
-    let ours = are_ours.then(|| (SecretString::from(DEV_SECRET_KEY), Kind::Test));
+    let all_ours = OURS.filter(|_| are_ours);
+    let ours = all_ours.map(|ours| (SecretString::from(ours.secret_key), Kind::Test));
     let secret = reader.required("STRIPE_SECRET_KEY", secret, ours, advice);
-    let ours = are_ours.then(|| (DEV_PUBLISHABLE_KEY.to_owned(), Kind::Test));
+    let ours = all_ours.map(|ours| (ours.publishable_key.to_owned(), Kind::Test));
     let publishable = reader.required("STRIPE_PUBLISHABLE_KEY", publishable, ours, advice);
 
     let is_live =
@@ -209,8 +223,8 @@ fn read_webhook_secrets(reader: &mut Reader<'_>) -> Result<Vec<SecretString>, No
         });
         secrets.collect()
     });
-    let is_dev = reader.mode().is_dev();
-    let ours = is_dev.then(|| vec![SecretString::from(DEV_WEBHOOK_SECRET)]);
+    let ours = OURS.filter(|_| reader.mode().is_dev());
+    let ours = ours.map(|ours| vec![SecretString::from(ours.webhook_secret)]);
     let advice = "copy it from your endpoint in Stripe's Dashboard, or from `stripe listen`";
     reader.required("STRIPE_WEBHOOK_SECRET", found, ours, advice)
 }
