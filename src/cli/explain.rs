@@ -281,9 +281,12 @@ impl Attempt {
 
     fn write_journal(&self, out: &mut String) -> std::fmt::Result {
         for line in &self.history {
-            let from = line.from.as_deref().unwrap_or("–");
-            let to = line.to.as_deref().unwrap_or("–");
-            writeln!(out, "  {}  {from} → {to}  {}", time(line.at), line.cause)?;
+            // Most lines tell of a step, and only some of a change.
+            let change = match (line.from.as_deref(), line.to.as_deref()) {
+                (from, to) if from == to => String::new(),
+                (from, to) => format!("{} → {}, ", from.unwrap_or("–"), to.unwrap_or("–")),
+            };
+            writeln!(out, "  history   {}: {change}{}", time(line.at), line.cause)?;
         }
         for event in &self.deliveries {
             let created = event
