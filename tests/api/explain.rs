@@ -161,9 +161,9 @@ async fn a_session_stripe_no_longer_has_is_told_as_gone_beside_its_successor() {
 #[tokio::test]
 async fn a_session_of_nobody_is_told_as_unclaimed() {
     let server = TestServer::dev().await;
-    server
-        .tell("evt_1", "vs_of_another_system", "processing", None)
-        .await;
+    let second = server.stripe.tick();
+    let news = Delivery::new("evt_1", "processing", second, "vs_of_another_system");
+    assert_eq!(server.deliver(news.body()).await, StatusCode::OK);
     let unclaimed = explain(&server, "vs_of_another_system");
     unclaimed.says(&["belongs to nobody here (unclaimed)", "not ours", "evt_1"]);
     assert_eq!(unclaimed.json[0]["person"], Value::Null);

@@ -118,4 +118,7 @@ async fn a_server_of_ones_own_can_be_shut_down_frozen_and_brought_back() {
         PgConnection::connect(postgres.url()).await.ok()
     })
     .await;
+    let folder = postgres.folder().to_owned();
+    drop(postgres);
+    assert!(!folder.exists(), "its files go with it");
 }
