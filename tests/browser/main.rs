@@ -4,7 +4,6 @@
     reason = "a walk that cannot go on fails by panicking"
 )]
 
-#[expect(dead_code, reason = "the other test binary uses more of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
