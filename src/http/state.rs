@@ -178,9 +178,10 @@ impl People {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::Contention(_) | StoreError::Moved => {
-                Self::unavailable("unavailable", error)
-            }
+            StoreError::Unavailable(_)
+            | StoreError::TimedOut
+            | StoreError::Contention(_)
+            | StoreError::Moved => Self::unavailable("unavailable", error),
             StoreError::Data(_) | StoreError::Inconsistent { .. } | StoreError::Unexpected(_) => {
                 Self::internal(error)
             }

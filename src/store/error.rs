@@ -8,6 +8,9 @@ pub enum StoreError {
     /// No connection, a time-out, no resources, or a server going down: the same call may work later.
     #[error("the database cannot be reached or is too busy; try again")]
     Unavailable(#[source] sqlx::Error),
+    /// It stood still in the middle of a transaction, which may or may not have been committed.
+    #[error("the database did not finish in time; try again")]
+    TimedOut,
     /// A deadlock or a serialisation failure: run the whole transaction once more.
     #[error("the transaction lost against another; run it once more")]
     Contention(#[source] sqlx::Error),
@@ -52,7 +55,7 @@ impl StoreError {
 
     /// May the very same call work later, with nothing changed by us?
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_)) || self.is_contention()
+        matches!(self, Self::Unavailable(_) | Self::TimedOut) || self.is_contention()
     }
 }
 
