@@ -7,8 +7,14 @@ use std::future::pending;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::time::timeout;
 
-use crate::{process::Process, sandbox::support::id, support::eventually, world::World};
+use crate::{
+    process::Process,
+    sandbox::support::id,
+    support::{PATIENCE, eventually},
+    world::World,
+};
 
 const SESSIONS: &str = "/v1/identity/verification_sessions";
 const CREATE: Call = Call("POST", SESSIONS);
@@ -64,7 +70,8 @@ async fn kill_at(
         locker.execute(lock).await.unwrap();
     }
     if let Some((Call(method, path), when)) = step.call() {
-        let slow = json!({ "kind": "latency", "ms": 60_000, "method": method, "path": path, "when": when });
+        // Every such call until they are released: the program gives up after seconds, and tries again.
+        let slow = json!({ "kind": "latency", "ms": 60_000, "times": 0, "method": method, "path": path, "when": when });
         world.sandbox.fault(slow).await;
     }
     let reached = async {
@@ -106,9 +113,7 @@ async fn wait_for(world: &World, what: &str, query: &'static str) {
 
 async fn wait_for_call(world: &World, Call(method, path): Call, when: &str) {
     let prefix = path.trim_end_matches('*');
-    eventually("the call is under way", async || {
-        let waiting = world.sandbox.get("/_faults").await.body;
-        let struck = waiting["faults"].as_array().unwrap().is_empty();
+    let held = eventually("the call is under way", async || {
         let calls = world.sandbox.calls().await;
         let held = calls.iter().any(|call| {
             call["method"] == method
@@ -116,9 +121,11 @@ async fn wait_for_call(world: &World, Call(method, path): Call, when: &str) {
                 && call["progress"] == "running"
                 && call["executed"] == (when == "after")
         });
-        (struck && held).then_some(())
-    })
-    .await;
+        held.then_some(())
+    });
+    let came = timeout(PATIENCE / 2, held).await.is_ok();
+    let calls = world.sandbox.calls().await;
+    assert!(came, "{method} {path} is not among {calls:#?}");
 }
 
 async fn release_calls(world: &World) {
