@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::Client,
-    verification::{StartError, Started},
+    verification::{StartError, StartRequest, Started},
 };
 
 /// Far more than any client of Stripe's examples sends; nothing of it is used but one word.
@@ -88,7 +88,8 @@ fn served(client: Client, native: bool) -> Client {
 
 async fn answer(by: &Starter, user: &CurrentUser, client: Client) -> Response {
     let client = served(client, by.native);
-    let outcome = by.verifier.start(user.person(), client).await;
+    let request = StartRequest::new(user.person().clone(), client);
+    let outcome = by.verifier.start(&request).await;
     match (outcome, client) {
         (Ok(started), Client::Redirect) => go_to_stripe(&started),
         (Ok(started), Client::Modal | Client::Native) => Json(Answer::of(&started)).into_response(),

@@ -21,7 +21,7 @@ use crate::{store::Db, stripe};
 
 pub use hear::{HearError, Heard};
 pub use refresh::Refreshed;
-pub use start::{StartError, Started};
+pub use start::{StartError, StartRequest, Started};
 
 /// What the use cases need to know of the configuration.
 #[derive(Clone, Debug)]

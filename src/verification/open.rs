@@ -14,10 +14,10 @@ use super::{
     ask::Found,
     observe::{Observation, Source},
     read,
-    start::{Opened, StartError, refusal},
+    start::{Opened, StartError, StartRequest, refusal},
 };
 use crate::{
-    domain::{AttemptId, Client, Person, Redaction, SessionId, Status, UserId, UserStatus},
+    domain::{AttemptId, Client, Redaction, SessionId, Status, UserId, UserStatus},
     store::{self, NewAttempt, StoreError, Tx, Verification},
     stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionStatus, SessionType, VerificationSession},
 };
@@ -48,13 +48,13 @@ pub(super) struct Lease {
 
 impl Verifier {
     /// Runs one start to its end.
-    pub(super) async fn open(&self, person: &Person, client: Client) -> Result<Opened, StartError> {
+    pub(super) async fn open(&self, request: &StartRequest) -> Result<Opened, StartError> {
         let holder = Uuid::new_v4();
         let deadline = Instant::now() + LEASE_PATIENCE;
         let mut restarts = 0;
         loop {
             let lease = match self
-                .take_turn(person, client, holder)
+                .take_turn(request, holder)
                 .await
                 .map_err(store_failure)?
             {
@@ -120,15 +120,10 @@ impl Verifier {
     }
 
     /// The first transaction: the person is locked, their open attempt found or made, its lease taken if it is free.
-    async fn take_turn(
-        &self,
-        person: &Person,
-        client: Client,
-        holder: Uuid,
-    ) -> Result<Turn, StoreError> {
+    async fn take_turn(&self, request: &StartRequest, holder: Uuid) -> Result<Turn, StoreError> {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
-            let turn = self.choose_turn(&mut tx, person, client, holder).await;
+            let turn = self.choose_turn(&mut tx, request, holder).await;
             if turn.is_ok() {
                 tx.commit().await?;
             }
@@ -140,11 +135,10 @@ impl Verifier {
     async fn choose_turn(
         &self,
         tx: &mut Tx,
-        person: &Person,
-        client: Client,
+        request: &StartRequest,
         holder: Uuid,
     ) -> Result<Turn, StoreError> {
-        let user = store::lock_person(tx, person).await?;
+        let user = store::lock_person(tx, &request.person).await?;
         if user.status == UserStatus::Verified {
             return Ok(Turn::Over(StartError::AlreadyVerified));
         }
@@ -171,7 +165,7 @@ impl Verifier {
         } else if user.status == UserStatus::Processing {
             return Ok(Turn::Over(StartError::Processing));
         }
-        self.begin_attempt(tx, user.id, client, holder)
+        self.begin_attempt(tx, user.id, request.client, holder)
             .await
             .map(Turn::Ours)
     }

@@ -1,6 +1,6 @@
 //! Start: hands a person the secret of their one open session, creating it if there is none.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use secrecy::SecretString;
 
@@ -9,6 +9,31 @@ use crate::{
     domain::{AttemptId, Client, Person, SessionId},
     stripe::{Priority, StripeError},
 };
+
+/// Who asks to start, by what, for which checks, and from where.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// Who is to be verified.
+    pub person: Person,
+    /// What opens Stripe's page.
+    pub client: Client,
+    /// The name of the policy asked for; none is the default one.
+    pub policy: Option<String>,
+    /// The address the request came from, if known; it counts against the limit for its network.
+    pub address: Option<IpAddr>,
+}
+
+impl StartRequest {
+    /// For the default policy, from nowhere in particular.
+    pub fn new(person: Person, client: Client) -> Self {
+        Self {
+            person,
+            client,
+            policy: None,
+            address: None,
+        }
+    }
+}
 
 /// What a client needs to open Stripe's page. Handed out at once and never kept.
 #[derive(Clone, Debug)]
@@ -72,11 +97,11 @@ impl Verifier {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(&self, person: &Person, client: Client) -> Result<Started, StartError> {
-        let (this, who) = (self.clone(), person.clone());
-        let run = async move { this.open(&who, client).await };
-        let opened = self.flights.join(person, run).await?;
-        let ephemeral_key_secret = match client {
+    pub async fn start(&self, request: &StartRequest) -> Result<Started, StartError> {
+        let (this, asked) = (self.clone(), request.clone());
+        let run = async move { this.open(&asked).await };
+        let opened = self.flights.join(&request.person, run).await?;
+        let ephemeral_key_secret = match request.client {
             Client::Native => Some(self.create_ephemeral_key(&opened.session).await?),
             Client::Modal | Client::Redirect => None,
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use verigate::{
     domain::{Client, Person},
-    verification::{Heard, StartError},
+    verification::{Heard, StartError, StartRequest},
 };
 
 use crate::{
@@ -175,7 +175,8 @@ async fn clicks_and_deliveries_at_once_wait_for_each_other_and_never_deadlock() 
         };
         world.sandbox.fault(cut("after", 0)).await;
         world.sandbox.fault(cut("before", 1)).await;
-        let lost = world.process().start(&person, Client::Modal).await;
+        let request = StartRequest::new(person.clone(), Client::Modal);
+        let lost = world.process().start(&request).await;
         assert!(matches!(lost, Err(StartError::Unreachable { .. })));
         world.sandbox.clear_faults().await;
         let session = id(world.sessions().await.last().unwrap()).to_owned();
@@ -194,9 +195,7 @@ async fn clicks_and_deliveries_at_once_wait_for_each_other_and_never_deadlock() 
 
         let hearing = events.iter().zip(processes.iter().cycle());
         let hearing = join_all(hearing.map(|(event, process)| process.hear(event)));
-        let clicking = processes
-            .iter()
-            .map(|process| process.start(&person, Client::Modal));
+        let clicking = processes.iter().map(|process| process.start(&request));
         let (heard, clicked) = tokio::join!(hearing, join_all(clicking));
         for heard in heard {
             assert!(matches!(heard, Ok(Heard::New(_))), "{heard:?}");

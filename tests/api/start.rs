@@ -3,13 +3,13 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
-use verigate::{clock::Clock, domain::Client, verification::StartError};
+use verigate::{clock::Clock, verification::StartError};
 
 use crate::{
     sandbox::support::TestSandbox,
     stripe::FakeStripe,
     support::{database::TestDb, eventually},
-    world::{Gateway, World, ada, read, rows, verifier},
+    world::{Gateway, World, ada_starts, read, rows, verifier},
 };
 
 const SESSIONS: &str = "/v1/identity/verification_sessions";
@@ -304,10 +304,10 @@ async fn an_unknown_status_changes_nothing_and_is_not_asked_for_again() {
     let stripe = FakeStripe::start().await;
     let db = TestDb::new().await;
     let process = || verifier(db.url(), stripe.url().as_str(), |_| ());
-    let first = process().start(&ada(), Client::Modal).await.unwrap();
+    let first = process().start(&ada_starts()).await.unwrap();
     stripe.move_to(first.session.as_str(), "in_appeal", None);
     let before = stripe.calls().len();
-    let next = process().start(&ada(), Client::Modal).await;
+    let next = process().start(&ada_starts()).await;
     assert!(matches!(next, Err(StartError::Refused)), "{next:?}");
     assert_eq!(stripe.calls().len(), before + 1, "{:?}", stripe.calls());
     let rows = rows(db.pool()).await;
@@ -322,7 +322,7 @@ async fn an_unknown_status_changes_nothing_and_is_not_asked_for_again() {
     assert_eq!(noted.as_deref(), Some("in_appeal"));
     // It is news again as soon as Stripe says something we know.
     stripe.move_to(first.session.as_str(), "requires_input", None);
-    let next = process().start(&ada(), Client::Modal).await.unwrap();
+    let next = process().start(&ada_starts()).await.unwrap();
     assert_eq!(next.session, first.session);
 }
 
@@ -331,7 +331,7 @@ async fn a_hint_answered_by_an_unknown_status_does_not_loop() {
     let stripe = FakeStripe::start().await;
     let db = TestDb::new().await;
     let process = verifier(db.url(), stripe.url().as_str(), |_| ());
-    let first = process.start(&ada(), Client::Modal).await.unwrap();
+    let first = process.start(&ada_starts()).await.unwrap();
     stripe.move_to(first.session.as_str(), "in_appeal", None);
     let hint = json!({ "id": "evt_1", "object": "event", "created": stripe.tick(), "livemode": false,
         "type": "identity.verification_session.appealed",
@@ -398,8 +398,8 @@ async fn while_stripe_is_down_a_click_says_so_and_leaves_nothing_half_done() {
 async fn a_create_that_still_runs_is_waited_for_and_not_doubled() {
     let world = World::new().await;
     fault(&world, json!({ "kind": "latency", "ms": 60_000 })).await;
-    let (dead, person) = (world.process(), ada());
-    let click = tokio::spawn(async move { dead.start(&person, Client::Modal).await });
+    let dead = world.process();
+    let click = tokio::spawn(async move { dead.start(&ada_starts()).await });
     eventually("the create is under way", async || {
         let waiting = world.sandbox.get("/_faults").await.body;
         let struck = waiting["faults"].as_array().unwrap().is_empty();

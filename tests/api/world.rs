@@ -16,7 +16,7 @@ use verigate::{
         self,
         event::{self, Event},
     },
-    verification::{Settings, StartError, Started, Verifier},
+    verification::{Settings, StartError, StartRequest, Started, Verifier},
 };
 
 use crate::{
@@ -84,7 +84,7 @@ impl World {
 
     /// A click that no other click shares its answer with.
     pub(crate) async fn click(&self) -> Result<Started, StartError> {
-        self.process().start(&ada(), Client::Modal).await
+        self.process().start(&ada_starts()).await
     }
 
     /// Clicks until it works, as people do.
@@ -260,6 +260,11 @@ pub(crate) fn ada() -> Person {
         external_id: "ada".to_owned(),
         email: None,
     }
+}
+
+/// Her click.
+pub(crate) fn ada_starts() -> StartRequest {
+    StartRequest::new(ada(), Client::Modal)
 }
 
 /// A delivery, read as the webhook reads it.

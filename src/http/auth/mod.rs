@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRef, FromRequestParts, OptionalFromRequestParts},
-    http::{Method, request::Parts},
+    http::{Method, header::AUTHORIZATION, request::Parts},
 };
 use url::Origin;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::Person;
 
-/// The ways to be somebody, tried in order.
+/// The ways to be somebody, tried in order; but an `Authorization` header decides alone, whatever else there is.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     sources: Arc<[Source]>,
@@ -22,7 +22,7 @@ pub(crate) struct Auth {
 }
 
 /// One way to be somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// Everybody is the same made-up person: for trying things out on one's own machine.
     #[cfg(feature = "dev")]
@@ -30,27 +30,36 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// `None` if the request says nothing of the kind.
     #[cfg_attr(
         feature = "dev",
         expect(
-            clippy::unnecessary_wraps,
-            reason = "every other way can fail to find somebody"
+            clippy::unused_async,
+            reason = "every other way looks something up, and can fail to"
         )
     )]
-    fn identify(self, _request: &Parts) -> Option<Person> {
-        match self {
+    async fn identify(&self, _request: &Parts) -> Result<Option<Person>, Error> {
+        match *self {
             #[cfg(feature = "dev")]
-            Self::Demo => Some(Person {
+            Self::Demo => Ok(Some(Person {
                 realm: "demo".to_owned(),
                 external_id: "demo".to_owned(),
                 email: None,
-            }),
+            })),
+        }
+    }
+
+    /// Does it read the `Authorization` header?
+    fn reads_header(&self) -> bool {
+        match *self {
+            #[cfg(feature = "dev")]
+            Self::Demo => false,
         }
     }
 
     /// May the request change something? A browser sends an ambient credential along with whatever page asks it to,
     /// so the page must be ours.
-    fn may_change(self, provenance: Provenance) -> bool {
+    fn may_change(&self, provenance: Provenance) -> bool {
         match (self, provenance) {
             // No credential at all: whoever can reach this port with a program may do so.
             #[cfg(feature = "dev")]
@@ -68,17 +77,22 @@ impl Auth {
         }
     }
 
-    fn identify(&self, request: &Parts) -> Result<CurrentUser, Error> {
-        let mut found = self.sources.iter().filter_map(|source| {
-            let person = source.identify(request)?;
-            Some((*source, person))
-        });
-        let (source, person) = found.next().ok_or(Error::Unauthorized)?;
+    async fn identify(&self, request: &Parts) -> Result<CurrentUser, Error> {
+        let by_header = request.headers.contains_key(AUTHORIZATION);
         let changes = !matches!(request.method, Method::GET | Method::HEAD);
-        if changes && !source.may_change(provenance(&request.headers, &self.own)) {
-            return Err(Error::Forbidden("cross_site"));
+        for source in self.sources.iter() {
+            if source.reads_header() != by_header {
+                continue;
+            }
+            let Some(person) = source.identify(request).await? else {
+                continue;
+            };
+            if changes && !source.may_change(provenance(&request.headers, &self.own)) {
+                return Err(Error::Forbidden("cross_site"));
+            }
+            return Ok(CurrentUser(person));
         }
-        Ok(CurrentUser(person))
+        Err(Error::Unauthorized)
     }
 }
 
@@ -106,7 +120,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        Auth::from_ref(state).identify(parts)
+        Auth::from_ref(state).identify(parts).await
     }
 }
 
@@ -118,7 +132,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Error> {
-        match Auth::from_ref(state).identify(parts) {
+        match Auth::from_ref(state).identify(parts).await {
             Ok(user) => Ok(Some(user)),
             Err(Error::Unauthorized) => Ok(None),
             Err(error) => Err(error),
@@ -132,7 +146,7 @@ mod tests {
     use axum::http::Request;
     use url::Url;
 
-    fn identify(
+    async fn identify(
         sources: Vec<Source>,
         method: &str,
         headers: &[(&str, &str)],
@@ -145,33 +159,34 @@ mod tests {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         Auth::new(sources, own)
             .identify(&parts)
+            .await
             .map(CurrentUser::into_person)
     }
 
-    #[test]
-    fn without_a_way_to_sign_in_nobody_is_anybody() {
+    #[tokio::test]
+    async fn without_a_way_to_sign_in_nobody_is_anybody() {
         assert!(matches!(
-            identify(vec![], "GET", &[]),
+            identify(vec![], "GET", &[]).await,
             Err(Error::Unauthorized)
         ));
         let own = [("sec-fetch-site", "same-origin")];
         assert!(matches!(
-            identify(vec![], "POST", &own),
+            identify(vec![], "POST", &own).await,
             Err(Error::Unauthorized)
         ));
     }
 
     #[cfg(feature = "dev")]
-    #[test]
-    fn the_demo_user_changes_nothing_at_the_wish_of_a_foreign_page() {
-        let demo = |method, headers| identify(vec![Source::Demo], method, headers);
+    #[tokio::test]
+    async fn the_demo_user_changes_nothing_at_the_wish_of_a_foreign_page() {
+        let demo = async |method, headers| identify(vec![Source::Demo], method, headers).await;
         let foreign = [("sec-fetch-site", "cross-site")];
         assert!(matches!(
-            demo("POST", &foreign),
+            demo("POST", &foreign[..]).await,
             Err(Error::Forbidden("cross_site"))
         ));
         assert!(matches!(
-            demo("POST", &[("origin", "null")]),
+            demo("POST", &[("origin", "null")][..]).await,
             Err(Error::Forbidden("cross_site"))
         ));
         for fine in [
@@ -179,8 +194,18 @@ mod tests {
             &[("sec-fetch-site", "same-origin")],
             &[("origin", "http://localhost:4242")],
         ] {
-            assert_eq!(demo("POST", fine).unwrap().external_id, "demo");
+            assert_eq!(demo("POST", fine).await.unwrap().external_id, "demo");
         }
-        assert_eq!(demo("GET", &foreign).unwrap().realm, "demo");
+        assert_eq!(demo("GET", &foreign[..]).await.unwrap().realm, "demo");
+    }
+
+    #[cfg(feature = "dev")]
+    #[tokio::test]
+    async fn a_header_that_proves_nothing_is_no_reason_to_be_the_demo_user() {
+        let bearer = [("authorization", "Bearer nonsense")];
+        assert!(matches!(
+            identify(vec![Source::Demo], "GET", &bearer).await,
+            Err(Error::Unauthorized)
+        ));
     }
 }
