@@ -8,6 +8,8 @@
 //! | [`person`] | the status of a person, out of all of their attempts |
 //! | [`failure`] | failure codes, in words that help |
 //! | [`request`] | who asks to be verified, and through what |
+//! | [`return_address`] | where a person may be sent back to |
+//! | [`token`], [`masked`] | what proves a link or a browser; an e-mail address for its owner's eyes |
 //! | [`status`], [`ids`] | the vocabulary |
 //!
 //! Nothing here reads a clock, a database or the network, so every rule can be tested over any order of events: `laws` holds
@@ -19,18 +21,24 @@ pub mod ids;
 pub mod knowledge;
 #[cfg(test)]
 mod laws;
+pub mod masked;
 #[cfg(test)]
 mod model;
 pub mod person;
 pub mod refresh;
 pub mod request;
+pub mod return_address;
 pub mod status;
+pub mod token;
 pub mod verdict;
 
 pub use failure::{Advice, Retry, advice};
 pub use ids::{AttemptId, SessionId, UserId};
 pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
+pub use masked::mask_email;
 pub use person::{AttemptFacts, PersonState, derive_person};
 pub use request::{Client, Person};
+pub use return_address::{ReturnAddress, ReturnAddressError, ReturnRule, ReturnRuleError};
 pub use status::{Redaction, Status, UserStatus};
+pub use token::{TOKEN_BYTES, Token, TokenHash};
 pub use verdict::{Doubt, Verdict};
