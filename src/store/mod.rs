@@ -4,8 +4,10 @@
 //! other: `stripe_events`, `users`, `verifications`, `verification_history`. A person's row comes before their attempts.
 
 mod attempts;
+mod browser_sessions;
 mod connection;
 mod error;
+mod hand_offs;
 mod journal;
 mod records;
 mod users;
@@ -16,8 +18,15 @@ pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt,
 };
+pub use browser_sessions::{
+    BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
+    find_browser_session, insert_browser_session, touch_browser_session,
+};
 pub use connection::{Db, Listener, MIGRATOR, Tx, connect, has_foreign_tables, listen};
 pub use error::StoreError;
+pub use hand_offs::{
+    HandOffRecord, HandOffToKeep, find_hand_off, insert_hand_off, renew_hand_off, spend_hand_off,
+};
 pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,

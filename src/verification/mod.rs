@@ -6,11 +6,13 @@
 mod again;
 mod ask;
 mod flight;
+mod hand_off;
 mod hear;
 mod observe;
 mod open;
 mod read;
 mod refresh;
+mod session;
 mod start;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use url::Url;
 
 use crate::{store::Db, stripe};
 
+pub use hand_off::{Asked, Followed, HandOff, Link, NewHandOff};
 pub use hear::{HearError, Heard};
 pub use refresh::Refreshed;
 pub use start::{StartError, StartRequest, Started};
