@@ -1,8 +1,10 @@
 //! Typed settings from the environment; every problem is reported at once.
 
+mod app;
 mod environment;
 mod parse;
 mod reader;
+mod sign_in;
 mod stripe;
 
 use std::{
@@ -15,7 +17,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use self::reader::{Found, Noted, Reader};
-pub use self::{environment::Environment, stripe::StripeConfig};
+pub use self::{
+    app::AppConfig, environment::Environment, sign_in::SignInConfig, stripe::StripeConfig,
+};
 
 /// What the settings are for, which decides what may be left out and what is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,10 @@ pub struct Config {
     pub stripe: StripeConfig,
     /// Who asks people to verify.
     pub app: AppConfig,
+    /// How people may sign in.
+    pub sign_in: SignInConfig,
+    /// `REALM`: who vouches for the ids that applications use.
+    pub realm: String,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
     pub shutdown_delay: Duration,
     /// `SANDBOX_ADDR`: where the local Stripe listens.
@@ -62,23 +70,6 @@ pub struct Config {
     pub sandbox_addr: SocketAddr,
     /// What is logged, and how.
     pub log: LogConfig,
-}
-
-/// Who asks people to verify, and where they find more.
-#[derive(Clone, Debug)]
-pub struct AppConfig {
-    /// `APP_NAME`: the application's name.
-    pub name: String,
-    /// `APP_PURPOSE`: one sentence that says why it asks; may be empty.
-    pub purpose: String,
-    /// `SUPPORT_URL`: where help is; a page or a `mailto:` address.
-    pub support_url: Url,
-    /// `PRIVACY_URL`: the privacy policy.
-    pub privacy_url: Url,
-    /// `ALTERNATIVE_URL`: the way to verify without biometrics, if there is one.
-    pub alternative_url: Option<Url>,
-    /// `APP_URL`: where "back to the application" leads.
-    pub home_url: Option<Url>,
 }
 
 /// What is logged, and how.
@@ -173,6 +164,8 @@ impl Config {
         let stripe = stripe::read(reader, keys, is_live, sandbox);
         let public_url = read_public_url(reader, bind_addr.unwrap_or(BIND_ADDR), is_live);
         let app = AppConfig::read(reader);
+        let sign_in = SignInConfig::read(reader);
+        let realm = sign_in::read_realm(reader);
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
         Ok(Self {
@@ -183,6 +176,8 @@ impl Config {
             public_url: public_url?,
             stripe: stripe?,
             app: app?,
+            sign_in: sign_in?,
+            realm: realm?,
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]
             sandbox_addr: sandbox_addr?,
@@ -316,45 +311,6 @@ fn read_shutdown_delay(reader: &mut Reader<'_>) -> Result<Duration, Noted> {
         parse::seconds(text, 0..=LONGEST_SHUTDOWN_DELAY)
     });
     Ok(Duration::from_secs(found?.unwrap_or(usual)))
-}
-
-impl AppConfig {
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
-        let is_dev = reader.mode().is_dev();
-        let example = |address: &str| is_dev.then(|| Url::parse(address).ok()).flatten();
-        let name = reader.parsed("APP_NAME", parse::line);
-        let name = reader.required(
-            "APP_NAME",
-            name,
-            is_dev.then(|| "Acme".to_owned()),
-            "set it to the name under which users know your application",
-        );
-        let purpose = reader.parsed("APP_PURPOSE", parse::line);
-        let support_url = reader.parsed("SUPPORT_URL", parse::help);
-        let support_url = reader.required(
-            "SUPPORT_URL",
-            support_url,
-            example("https://example.com/help"),
-            "set it to a page or a mailto: address where people find help",
-        );
-        let privacy_url = reader.parsed("PRIVACY_URL", parse::page);
-        let privacy_url = reader.required(
-            "PRIVACY_URL",
-            privacy_url,
-            example("https://example.com/privacy"),
-            "set it to the address of your privacy policy",
-        );
-        let alternative_url = reader.parsed("ALTERNATIVE_URL", parse::help);
-        let home_url = reader.parsed("APP_URL", parse::page);
-        Ok(Self {
-            name: name?,
-            purpose: purpose?.unwrap_or_default(),
-            support_url: support_url?,
-            privacy_url: privacy_url?,
-            alternative_url: alternative_url?.or(example("https://example.com/other-way")),
-            home_url: home_url?.or(example("https://example.com/")),
-        })
-    }
 }
 
 impl LogConfig {

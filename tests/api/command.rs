@@ -38,6 +38,7 @@ fn serve_with_nothing_set_names_all_it_needs_and_starts_nothing() {
         "APP_NAME",
         "SUPPORT_URL",
         "PRIVACY_URL",
+        "HAND_OFF",
     ] {
         let line = said
             .lines()

@@ -104,7 +104,7 @@ async fn over_tcp(db: &TestDb) -> String {
     )
 }
 
-fn settings<'a>(database: &'a str, address: &'a str) -> [(&'a str, &'a str); 10] {
+fn settings<'a>(database: &'a str, address: &'a str) -> [(&'a str, &'a str); 11] {
     [
         ("DATABASE_URL", database),
         ("BIND_ADDR", address),
@@ -116,6 +116,7 @@ fn settings<'a>(database: &'a str, address: &'a str) -> [(&'a str, &'a str); 10]
         ("APP_NAME", "Acme"),
         ("SUPPORT_URL", "https://acme.example/help"),
         ("PRIVACY_URL", "https://acme.example/privacy"),
+        ("HAND_OFF", "on"),
     ]
 }
 

@@ -268,6 +268,7 @@ fn production<'a>(database: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a st
         ("APP_NAME", "Acme"),
         ("SUPPORT_URL", "https://acme.example/help"),
         ("PRIVACY_URL", "https://acme.example/privacy"),
+        ("HAND_OFF", "on"),
     ];
     usual.iter().chain(more).copied().collect()
 }

@@ -190,6 +190,7 @@ fn setting(name: &str, mode: Mode, stripe: &FakeStripe) -> Option<String> {
         "APP_PURPOSE" => "Acme needs to know who you are.".to_owned(),
         "SUPPORT_URL" => "https://acme.example/help".to_owned(),
         "PRIVACY_URL" => "https://acme.example/privacy".to_owned(),
+        "HAND_OFF" if mode == Mode::Serve => "on".to_owned(),
         _ => return None,
     };
     Some(value)

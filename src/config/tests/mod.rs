@@ -2,6 +2,7 @@
 
 mod dev;
 mod serve;
+mod sign_in;
 mod sources;
 mod stripe;
 
@@ -23,6 +24,7 @@ const GOOD: &[(&str, &str)] = &[
     ("APP_NAME", "Acme"),
     ("SUPPORT_URL", "https://acme.example/help"),
     ("PRIVACY_URL", "https://acme.example/privacy"),
+    ("HAND_OFF", "on"),
 ];
 
 fn good_but(changes: &[(&'static str, &str)]) -> Vars {
