@@ -10,7 +10,9 @@ CREATE TABLE api_keys (
     expires_at   timestamptz,
     revoked_at   timestamptz,
     last_used_at timestamptz,
-    CONSTRAINT api_keys_token_hash_key UNIQUE (token_hash)
+    CONSTRAINT api_keys_token_hash_key UNIQUE (token_hash),
+    CONSTRAINT api_keys_scopes_known
+        CHECK (scopes <@ ARRAY['verifications:read', 'verifications:write', 'verifications:manage'])
 );
 
 COMMENT ON TABLE api_keys IS 'Keys of applications. A key is shown once, when it is made; only its hash is kept.';
@@ -27,10 +29,10 @@ COMMENT ON INDEX api_keys_token_hash_key IS 'Finds a key by what the caller show
 CREATE TABLE idempotency_keys (
     api_key_id   uuid        NOT NULL REFERENCES api_keys (id),
     key_hash     bytea       NOT NULL,
-    operation    text        NOT NULL,
     request_hash bytea       NOT NULL,
+    holder       uuid        NOT NULL,
+    lease_until  timestamptz NOT NULL,
     resource_id  uuid,
-    status       smallint,
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (api_key_id, key_hash)
 );
@@ -39,8 +41,12 @@ CREATE INDEX idempotency_keys_created_at_idx ON idempotency_keys (created_at);
 
 COMMENT ON TABLE idempotency_keys IS 'Creating calls by their Idempotency-Key, so that a repeated call makes nothing twice.';
 COMMENT ON COLUMN idempotency_keys.key_hash IS 'SHA-256 of the header: callers put all sorts of things into it.';
-COMMENT ON COLUMN idempotency_keys.operation IS 'Which call: a key belongs to one.';
-COMMENT ON COLUMN idempotency_keys.request_hash IS 'SHA-256 of what was asked; another request under the same key is refused.';
-COMMENT ON COLUMN idempotency_keys.resource_id IS 'What the first call made.';
-COMMENT ON COLUMN idempotency_keys.status IS 'What it was answered with; null while it runs.';
+COMMENT ON COLUMN idempotency_keys.request_hash IS 'SHA-256 of the call and what was asked; another request under the same key is refused.';
+COMMENT ON COLUMN idempotency_keys.holder IS 'Which request works on it.';
+COMMENT ON COLUMN idempotency_keys.lease_until IS 'Until when nobody else may; a request that died leaves it to run out.';
+COMMENT ON COLUMN idempotency_keys.resource_id IS 'What the call made; null while it runs.';
+COMMENT ON COLUMN idempotency_keys.created_at IS 'A key is forgotten a day later.';
 COMMENT ON INDEX idempotency_keys_created_at_idx IS 'Finds what is old enough to go.';
+
+CREATE INDEX verifications_status_idx ON verifications (status, id);
+COMMENT ON INDEX verifications_status_idx IS 'Lists of the API by status, newest first.';
