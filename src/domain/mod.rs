@@ -7,6 +7,7 @@
 //! | [`refresh`] | when to ask Stripe because of a doubt |
 //! | [`person`] | the status of a person, out of all of their attempts |
 //! | [`failure`] | failure codes, in words that help |
+//! | [`api_key`] | keys of applications, and what each may do |
 //! | [`request`] | who asks to be verified, and through what |
 //! | [`return_address`] | where a person may be sent back to |
 //! | [`token`], [`masked`] | what proves a link or a browser; an e-mail address for its owner's eyes |
@@ -16,6 +17,7 @@
 //! the merge against arbitrary observations, and `model` lives random lives with a truthful Stripe and a bad line.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod api_key;
 pub mod failure;
 pub mod ids;
 pub mod knowledge;
@@ -32,6 +34,7 @@ pub mod status;
 pub mod token;
 pub mod verdict;
 
+pub use api_key::{KeyText, Scope};
 pub use failure::{Advice, Retry, advice};
 pub use ids::{AttemptId, SessionId, UserId};
 pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
