@@ -3,6 +3,8 @@
 //! Rows are locked in one order everywhere, each table by ascending key, so that no two transactions wait for each
 //! other: `stripe_events`, `users`, `verifications`, `verification_history`. A person's row comes before their attempts.
 
+mod api_keys;
+mod api_views;
 mod attempts;
 mod browser_sessions;
 mod connection;
@@ -14,6 +16,11 @@ mod users;
 mod verifications;
 mod views;
 
+pub use api_keys::{
+    ApiKeyRecord, NewApiKey, find_api_key, insert_api_key, list_api_keys, record_api_key_use,
+    revoke_api_key,
+};
+pub use api_views::{Listing, Owner, VerificationView, find_verification, list_verifications};
 pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt,
