@@ -3,17 +3,12 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-#[cfg(not(feature = "dev"))]
-use anyhow::Context as _;
 use anyhow::bail;
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 
-#[cfg(feature = "dev")]
-use crate::{app, postgres};
+use super::database::find_database;
 use crate::{
-    config::{self, Mode},
     domain::{SessionId, Status, UserStatus, advice},
     store::{
         self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, find_person,
@@ -53,26 +48,6 @@ pub(super) async fn run(
         write!(out, "{}", all.join("\n"))?;
     }
     Ok(())
-}
-
-/// `DATABASE_URL`'s, or the one of `verigate dev`; the second part keeps it running.
-#[cfg(feature = "dev")]
-async fn find_database(
-    lookup: impl Fn(&str) -> Option<String>,
-) -> anyhow::Result<(SecretString, Option<postgres::Cluster>)> {
-    match config::database_url(Mode::Dev, lookup)? {
-        Some(url) => Ok((url, None)),
-        None => app::database().await,
-    }
-}
-
-#[cfg(not(feature = "dev"))]
-fn find_database(
-    lookup: impl Fn(&str) -> Option<String>,
-) -> impl Future<Output = anyhow::Result<(SecretString, ())>> {
-    let url = config::database_url(Mode::Serve, lookup).map_err(anyhow::Error::from);
-    let found = url.and_then(|url| url.context("DATABASE_URL is not set: set it to the server's"));
-    std::future::ready(found.map(|url| (url, ())))
 }
 
 /// Gathers what there is about an external id or a session id.

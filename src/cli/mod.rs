@@ -1,7 +1,9 @@
 //! The subcommands of the `verigate` program.
 
+mod database;
 mod explain;
 mod health;
+mod keys;
 #[cfg(feature = "dev")]
 mod sandbox;
 
@@ -53,6 +55,9 @@ enum Command {
         #[arg(long, requires = "webhook")]
         secret: Option<String>,
     },
+    /// Make, list and revoke the keys with which applications call /v1
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Say why a person or a session is in the state it is in
     Explain {
         /// The person's id in your application, or a session's, which begins with vs_
@@ -108,6 +113,7 @@ impl Command {
                 start_log(&config::log(Mode::Dev, lookup)?)?;
                 sandbox::run(config::sandbox_addr(lookup)?, webhook, secret).await
             }
+            Self::Keys(keys) => keys.run(lookup).await,
             Self::Explain { subject, json } => explain::run(lookup, &subject, json).await,
         }
     }

@@ -204,6 +204,16 @@ pub fn database_url(
     reader.finish(url)
 }
 
+/// Whether `STRIPE_SECRET_KEY` is a live one, for commands that need no more; `None` without one.
+pub fn livemode(
+    mode: Mode,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Option<bool>, ConfigError> {
+    let mut reader = Reader::new(mode, &lookup);
+    let livemode = stripe::read_livemode(&mut reader);
+    reader.finish(livemode)
+}
+
 /// `BIND_ADDR` alone.
 pub fn bind_addr(
     mode: Mode,

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     parse,
-    reader::{Advice, Noted, Reader},
+    reader::{Advice, Found, Noted, Reader},
 };
 
 const STRIPE_API: &str = "https://api.stripe.com";
@@ -173,6 +173,13 @@ pub(super) fn read_keys(reader: &mut Reader<'_>) -> (Result<Keys, Noted>, bool) 
         _ => Err(Noted),
     };
     (keys, is_live)
+}
+
+/// The mode of the secret key, if one is set.
+pub(super) fn read_livemode(reader: &mut Reader<'_>) -> Found<bool> {
+    reader.secret("STRIPE_SECRET_KEY", |text| {
+        Ok(secret_kind(text)? == Kind::Live)
+    })
 }
 
 fn secret_kind(text: &str) -> Result<Kind, Advice> {
