@@ -3,6 +3,7 @@
 mod app;
 mod environment;
 mod parse;
+mod policies;
 mod reader;
 mod sign_in;
 mod stripe;
@@ -18,7 +19,11 @@ use url::Url;
 
 use self::reader::{Found, Noted, Reader};
 pub use self::{
-    app::AppConfig, environment::Environment, sign_in::SignInConfig, stripe::StripeConfig,
+    app::AppConfig,
+    environment::Environment,
+    policies::{Check, CheckType, DocumentOptions, DocumentType, Policies, Policy},
+    sign_in::SignInConfig,
+    stripe::StripeConfig,
 };
 
 /// What the settings are for, which decides what may be left out and what is refused.
@@ -63,6 +68,8 @@ pub struct Config {
     pub sign_in: SignInConfig,
     /// `REALM`: who vouches for the ids that applications use.
     pub realm: String,
+    /// `POLICIES`: what people are asked for.
+    pub policies: Policies,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
     pub shutdown_delay: Duration,
     /// `SANDBOX_ADDR`: where the local Stripe listens.
@@ -166,6 +173,7 @@ impl Config {
         let app = AppConfig::read(reader);
         let sign_in = SignInConfig::read(reader);
         let realm = sign_in::read_realm(reader);
+        let policies = Policies::read(reader);
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
         Ok(Self {
@@ -178,6 +186,7 @@ impl Config {
             app: app?,
             sign_in: sign_in?,
             realm: realm?,
+            policies: policies?,
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]
             sandbox_addr: sandbox_addr?,

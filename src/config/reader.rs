@@ -72,6 +72,28 @@ impl<'a> Reader<'a> {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Advice>,
     ) -> Found<T> {
+        match self.text(name)? {
+            Some(text) => self.checked(name, text.expose_secret(), parse),
+            None => Ok(None),
+        }
+    }
+
+    /// A setting of several lines: in the variable itself, or in the file that `NAME_FILE` names.
+    pub(super) fn document<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Advice>,
+    ) -> Found<T> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        parse(text.expose_secret())
+            .map(Some)
+            .map_err(|advice| self.problem(name, advice))
+    }
+
+    /// What the variable says, or the file that `NAME_FILE` names.
+    fn text(&mut self, name: &'static str) -> Found<SecretString> {
         let direct = (self.lookup)(name).map(SecretString::from);
         let file = (self.lookup)(&format!("{name}_FILE")).filter(|path| !path.trim().is_empty());
         let text = match (direct, file) {
@@ -91,7 +113,7 @@ impl<'a> Reader<'a> {
         if text.expose_secret().trim().is_empty() {
             return Err(self.problem(name, "is empty: give it a value, or remove it"));
         }
-        self.checked(name, text.expose_secret(), parse)
+        Ok(Some(text))
     }
 
     fn checked<T>(
