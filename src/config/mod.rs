@@ -2,6 +2,8 @@
 
 mod app;
 mod environment;
+mod jwt;
+mod origins;
 mod parse;
 mod policies;
 mod reader;
@@ -21,6 +23,7 @@ use self::reader::{Found, Noted, Reader};
 pub use self::{
     app::AppConfig,
     environment::Environment,
+    jwt::{JwtConfig, JwtKey},
     policies::{Check, CheckType, DocumentOptions, DocumentType, Policies, Policy},
     sign_in::SignInConfig,
     stripe::StripeConfig,
@@ -70,6 +73,8 @@ pub struct Config {
     pub realm: String,
     /// `POLICIES`: what people are asked for.
     pub policies: Policies,
+    /// `ALLOWED_ORIGINS`: whose pages may call us with a token of their own.
+    pub allowed_origins: Vec<String>,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
     pub shutdown_delay: Duration,
     /// `SANDBOX_ADDR`: where the local Stripe listens.
@@ -174,6 +179,7 @@ impl Config {
         let sign_in = SignInConfig::read(reader);
         let realm = sign_in::read_realm(reader);
         let policies = Policies::read(reader);
+        let allowed_origins = origins::read(reader);
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
         Ok(Self {
@@ -187,6 +193,7 @@ impl Config {
             sign_in: sign_in?,
             realm: realm?,
             policies: policies?,
+            allowed_origins: allowed_origins?.unwrap_or_default(),
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]
             sandbox_addr: sandbox_addr?,

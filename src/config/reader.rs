@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        parse(text.expose_secret())
+        parse(text.expose_secret().trim())
             .map(Some)
             .map_err(|advice| self.problem(name, advice))
     }

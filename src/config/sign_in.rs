@@ -1,6 +1,9 @@
 //! How people may sign in.
 
-use super::reader::{Advice, Noted, Reader};
+use super::{
+    jwt::{self, JwtConfig},
+    reader::{Advice, Noted, Reader},
+};
 
 /// Who vouches for the ids that applications use, unless they are told apart by name.
 const REALM: &str = "app";
@@ -11,27 +14,31 @@ const LONGEST_REALM: usize = 64;
 pub struct SignInConfig {
     /// `HAND_OFF`: by one-time links that applications ask for.
     pub hand_off: bool,
+    /// `JWT_…`: by the tokens of the host application.
+    pub jwt: Option<JwtConfig>,
 }
 
 impl SignInConfig {
     /// Is there any way at all?
     pub fn is_any(&self) -> bool {
-        self.hand_off
+        self.hand_off || self.jwt.is_some()
     }
 
     /// In production there must be a way, or nobody could ever be verified.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
         let hand_off = reader.parsed("HAND_OFF", parse_switch);
+        let jwt = jwt::read(reader);
         let config = Self {
             hand_off: hand_off?.unwrap_or(false),
+            jwt: jwt?,
         };
         if config.is_any() || reader.mode().is_dev() {
             return Ok(config);
         }
         Err(reader.problem(
             "HAND_OFF",
-            "is not set: nobody could sign in. Set HAND_OFF=on, and your application sends people here by one-time \
-             links",
+            "is not set, nor is JWT_ISSUER: nobody could sign in. Set HAND_OFF=on, and your application sends people \
+             here by one-time links; or set the JWT_ settings, and it sends tokens",
         ))
     }
 }
