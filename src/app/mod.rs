@@ -139,7 +139,7 @@ impl App {
             clock: self.clock.clone(),
             life: life.clone(),
         })
-        .context("a configured address cannot stand in a header")?;
+        .context("the settings cannot be worked with")?;
         if let Some(listener) = listeners.metrics {
             let metrics = Metrics::start()?;
             tracing::info!(address = %listener.local_addr()?, "metrics are served");

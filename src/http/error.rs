@@ -19,6 +19,9 @@ pub(crate) enum Error {
     /// Nobody is signed in.
     #[error("nobody is signed in")]
     Unauthorized,
+    /// The `Authorization` header proves nothing, and it decides alone.
+    #[error("the Authorization header proves nothing")]
+    InvalidToken,
     /// Signed in, and still not allowed; the code says why.
     #[error("the request is not allowed ({0})")]
     Forbidden(&'static str),
@@ -105,7 +108,7 @@ impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -129,7 +132,7 @@ impl Error {
             | Self::Forbidden(code)
             | Self::Conflict(code)
             | Self::Unavailable { code, .. } => code,
-            Self::Unauthorized => "unauthenticated",
+            Self::Unauthorized | Self::InvalidToken => "unauthenticated",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge => "body_too_large",
@@ -155,6 +158,7 @@ impl Error {
             }
             Self::BadRequest(_) => "The request cannot be understood.",
             Self::Unauthorized => "Nobody is signed in. Open the page from the application.",
+            Self::InvalidToken => "The Authorization header holds no token that is valid here.",
             Self::Forbidden(_) => "This is not allowed.",
             Self::NotFound => "There is nothing at this address.",
             Self::MethodNotAllowed => "This address does not answer that method.",
@@ -170,6 +174,15 @@ impl Error {
             }
             Self::Unavailable { .. } => "This does not work right now. Try again in a moment.",
             Self::Internal(_) => "Something went wrong on our side.",
+        }
+    }
+
+    /// How to prove who one is; a browser makes no dialogue of it.
+    pub(crate) fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthorized => Some("Bearer"),
+            Self::InvalidToken => Some("Bearer error=\"invalid_token\""),
+            _ => None,
         }
     }
 

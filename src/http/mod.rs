@@ -3,6 +3,7 @@
 mod assets;
 mod auth;
 mod body;
+mod cors;
 mod create;
 mod error;
 mod health;
@@ -27,5 +28,5 @@ pub use self::{
     lifecycle::Lifecycle,
     router::{metrics_router, router},
     serve::serve,
-    state::{AppState, Parts},
+    state::{AppState, Parts, StateError},
 };

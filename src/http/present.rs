@@ -7,7 +7,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER},
+        header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     response::{Html, IntoResponse, Response},
@@ -85,6 +85,10 @@ pub(crate) async fn present_errors(
         let seconds = wait.as_secs().max(1).into();
         worded.headers_mut().insert(RETRY_AFTER, seconds);
     }
+    if let Some(challenge) = error.challenge() {
+        let challenge = HeaderValue::from_static(challenge);
+        worded.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
     if let Some(allow) = response.headers_mut().remove(ALLOW) {
         worded.headers_mut().insert(ALLOW, allow);
     }
@@ -140,7 +144,7 @@ fn word_for_program(error: &Error) -> Response {
 fn word_for_person(error: &Error, site: &Site, id: Option<RequestId>) -> Response {
     let id = id.map(|id| id.to_string());
     let page = match error {
-        Error::Unauthorized => SignInPage {
+        Error::Unauthorized | Error::InvalidToken => SignInPage {
             chrome: site.chrome(),
         }
         .render(),

@@ -10,7 +10,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    assets, body, create, health,
+    assets, body, cors, create, health,
     limit::{self, Limits},
     pages, present, request, security,
     state::AppState,
@@ -55,6 +55,10 @@ pub fn router(state: AppState) -> Router {
         .route(STATUS_STREAM, get(status::stream_status))
         .merge(assets::router())
         .layer(from_fn_with_state(
+            state.sharing.clone(),
+            cors::answer_preflight,
+        ))
+        .layer(from_fn_with_state(
             Limits::new(MOST_OF_PEOPLE, PATIENCE),
             limit::hold,
         ));
@@ -81,6 +85,7 @@ pub fn router(state: AppState) -> Router {
             state.site.clone(),
             present::present_errors,
         ))
+        .layer(from_fn_with_state(state.sharing.clone(), cors::share))
         .layer(from_fn_with_state(
             state.headers.clone(),
             security::add_headers,

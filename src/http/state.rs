@@ -6,7 +6,8 @@ use axum::{extract::FromRef, http::header::InvalidHeaderValue};
 use secrecy::SecretString;
 
 use super::{
-    auth::{Auth, Source},
+    auth::{Auth, Source, Tokens},
+    cors::Sharing,
     error::Error,
     hub::Hub,
     lifecycle::Lifecycle,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Config, Mode},
+    config::Config,
     domain::Person,
     store::{self, Db, PersonView, StoreError},
     verification::Verifier,
@@ -46,6 +47,7 @@ pub struct AppState {
     pub(crate) hosts: AllowedHosts,
     pub(crate) headers: HeaderPolicy,
     pub(crate) site: Site,
+    pub(crate) sharing: Sharing,
     auth: Auth,
     people: People,
     starter: Starter,
@@ -59,8 +61,8 @@ impl AppState {
     /// Puts everything together once.
     ///
     /// # Errors
-    /// When a configured address cannot stand in a header.
-    pub fn new(parts: Parts<'_>) -> Result<Self, InvalidHeaderValue> {
+    /// When a setting turns out to be of no use.
+    pub fn new(parts: Parts<'_>) -> Result<Self, StateError> {
         let Parts {
             config,
             db,
@@ -81,7 +83,8 @@ impl AppState {
             hosts: AllowedHosts::new(&config.public_url, is_dev),
             headers: HeaderPolicy::new(&origins, https)?,
             site: Site::new(config),
-            auth: Auth::new(sources(config.mode), config.public_url.origin()),
+            sharing: Sharing::new(&config.allowed_origins)?,
+            auth: Auth::new(sources(config, &clock)?, config.public_url.origin()),
             people: People {
                 db: db.clone(),
                 livemode: config.stripe.livemode,
@@ -103,13 +106,30 @@ impl AppState {
     }
 }
 
-/// `serve` knows no way to sign in yet.
-fn sources(mode: Mode) -> Vec<Source> {
-    match mode {
-        Mode::Serve => Vec::new(),
-        #[cfg(feature = "dev")]
-        Mode::Dev => vec![Source::Demo],
+/// Why the settings cannot be worked with.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A configured address is none for a header.
+    #[error("a configured address cannot stand in a header")]
+    Header(#[from] InvalidHeaderValue),
+    /// The machine's own certificates cannot be used, most likely.
+    #[error("the client that fetches keys cannot be built")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Every way to sign in that is switched on; in development everybody is the demo user if none is.
+fn sources(config: &Config, clock: &Clock) -> Result<Vec<Source>, StateError> {
+    let mut sources = Vec::new();
+    if let Some(jwt) = &config.sign_in.jwt {
+        let tokens = Tokens::new(jwt.clone(), config.realm.clone(), clock.clone())
+            .map_err(|error| StateError::Client(error.into()))?;
+        sources.push(Source::Token(tokens));
     }
+    #[cfg(feature = "dev")]
+    if config.mode.is_dev() && sources.is_empty() {
+        sources.push(Source::Demo);
+    }
+    Ok(sources)
 }
 
 /// What every page says about the application that asks.

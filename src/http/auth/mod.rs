@@ -1,5 +1,9 @@
 //! Who is asking: the one place that knows every way to be somebody.
 
+mod jwks;
+mod jwt;
+mod keys;
+
 use std::sync::Arc;
 
 use axum::{
@@ -8,6 +12,7 @@ use axum::{
 };
 use url::Origin;
 
+pub(crate) use self::jwt::Tokens;
 use super::{
     error::Error,
     security::{Provenance, provenance},
@@ -27,19 +32,15 @@ pub(crate) enum Source {
     /// Everybody is the same made-up person: for trying things out on one's own machine.
     #[cfg(feature = "dev")]
     Demo,
+    /// Whoever shows a token of the host application's.
+    Token(Tokens),
 }
 
 impl Source {
     /// `None` if the request says nothing of the kind.
-    #[cfg_attr(
-        feature = "dev",
-        expect(
-            clippy::unused_async,
-            reason = "every other way looks something up, and can fail to"
-        )
-    )]
-    async fn identify(&self, _request: &Parts) -> Result<Option<Person>, Error> {
-        match *self {
+    async fn identify(&self, request: &Parts) -> Result<Option<Person>, Error> {
+        match self {
+            Self::Token(tokens) => Ok(tokens.identify(&request.headers).await),
             #[cfg(feature = "dev")]
             Self::Demo => Ok(Some(Person {
                 realm: "demo".to_owned(),
@@ -51,7 +52,8 @@ impl Source {
 
     /// Does it read the `Authorization` header?
     fn reads_header(&self) -> bool {
-        match *self {
+        match self {
+            Self::Token(_) => true,
             #[cfg(feature = "dev")]
             Self::Demo => false,
         }
@@ -61,6 +63,8 @@ impl Source {
     /// so the page must be ours.
     fn may_change(&self, provenance: Provenance) -> bool {
         match (self, provenance) {
+            // No page can make a browser send a token that it does not have.
+            (Self::Token(_), _) => true,
             // No credential at all: whoever can reach this port with a program may do so.
             #[cfg(feature = "dev")]
             (Self::Demo, provenance) => provenance != Provenance::Elsewhere,
@@ -92,7 +96,11 @@ impl Auth {
             }
             return Ok(CurrentUser(person));
         }
-        Err(Error::Unauthorized)
+        Err(if by_header {
+            Error::InvalidToken
+        } else {
+            Error::Unauthorized
+        })
     }
 }
 
@@ -205,7 +213,7 @@ mod tests {
         let bearer = [("authorization", "Bearer nonsense")];
         assert!(matches!(
             identify(vec![Source::Demo], "GET", &bearer).await,
-            Err(Error::Unauthorized)
+            Err(Error::InvalidToken)
         ));
     }
 }
