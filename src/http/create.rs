@@ -88,7 +88,8 @@ fn served(client: Client, native: bool) -> Client {
 
 async fn answer(by: &Starter, user: &CurrentUser, client: Client) -> Response {
     let client = served(client, by.native);
-    let request = StartRequest::new(user.person().clone(), client);
+    let mut request = StartRequest::new(user.person().clone(), client);
+    request.policy = user.session().and_then(|session| session.policy.clone());
     let outcome = by.verifier.start(&request).await;
     match (outcome, client) {
         (Ok(started), Client::Redirect) => go_to_stripe(&started),

@@ -39,7 +39,7 @@ pub(crate) async fn show_verify(
         view = find_after_a_look(&people, &starter, user.person()).await?;
     }
     let state = state_before(view.as_ref());
-    page(&site, view.as_ref(), &state)
+    page(&site, &user, view.as_ref(), &state)
 }
 
 /// `GET /submitted`: coming back from Stripe proves nothing, so Stripe is asked.
@@ -59,7 +59,7 @@ pub(crate) async fn show_submitted(
     };
     let view = find_after_a_look(&people, &starter, user.person()).await?;
     let state = state_after(view.as_ref());
-    page(&site, view.as_ref(), &state)
+    page(&site, &user, view.as_ref(), &state)
 }
 
 /// Asks Stripe first. Whatever keeps it from answering, the page says what we know.
@@ -72,10 +72,15 @@ async fn find_after_a_look(
     people.find(person).await
 }
 
-fn page(site: &Site, view: Option<&PersonView>, state: &VerifyState) -> Result<Response, Error> {
+fn page(
+    site: &Site,
+    user: &CurrentUser,
+    view: Option<&PersonView>,
+    state: &VerifyState,
+) -> Result<Response, Error> {
     let known = Report::of(view).into_known();
     let page = VerifyPage {
-        chrome: site.chrome(),
+        chrome: &site.chrome_for(user),
         state,
         known: &known,
         publishable_key: site.publishable_key(),

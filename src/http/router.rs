@@ -10,7 +10,7 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    assets, body, cors, create, health,
+    assets, auth, body, cors, create, health,
     limit::{self, Limits},
     pages, present, request, security,
     state::AppState,
@@ -86,6 +86,7 @@ pub fn router(state: AppState) -> Router {
             present::present_errors,
         ))
         .layer(from_fn_with_state(state.sharing.clone(), cors::share))
+        .layer(from_fn_with_state(state.cookie, auth::clear_stale))
         .layer(from_fn_with_state(
             state.headers.clone(),
             security::add_headers,

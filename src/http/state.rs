@@ -1,12 +1,12 @@
 //! What the handlers work with; each asks for its own part and never for the whole.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{extract::FromRef, http::header::InvalidHeaderValue};
 use secrecy::SecretString;
 
 use super::{
-    auth::{Auth, Source, Tokens},
+    auth::{Auth, CurrentUser, SessionCookie, Sessions, Source, Tokens},
     cors::Sharing,
     error::Error,
     hub::Hub,
@@ -48,6 +48,7 @@ pub struct AppState {
     pub(crate) headers: HeaderPolicy,
     pub(crate) site: Site,
     pub(crate) sharing: Sharing,
+    pub(crate) cookie: SessionCookie,
     auth: Auth,
     people: People,
     starter: Starter,
@@ -79,12 +80,20 @@ impl AppState {
             verify: &config.stripe.verify_origins,
         };
         let https = config.public_url.scheme() == "https";
+        let sessions = Sessions {
+            verifier: verifier.clone(),
+            cookie: SessionCookie::new(https),
+        };
         Ok(Self {
             hosts: AllowedHosts::new(&config.public_url, is_dev),
             headers: HeaderPolicy::new(&origins, https)?,
             site: Site::new(config),
             sharing: Sharing::new(&config.allowed_origins)?,
-            auth: Auth::new(sources(config, &clock)?, config.public_url.origin()),
+            cookie: sessions.cookie,
+            auth: Auth::new(
+                sources(config, &clock, sessions)?,
+                config.public_url.origin(),
+            ),
             people: People {
                 db: db.clone(),
                 livemode: config.stripe.livemode,
@@ -118,15 +127,18 @@ pub enum StateError {
 }
 
 /// Every way to sign in that is switched on; in development everybody is the demo user if none is.
-fn sources(config: &Config, clock: &Clock) -> Result<Vec<Source>, StateError> {
+fn sources(config: &Config, clock: &Clock, sessions: Sessions) -> Result<Vec<Source>, StateError> {
     let mut sources = Vec::new();
     if let Some(jwt) = &config.sign_in.jwt {
         let tokens = Tokens::new(jwt.clone(), config.realm.clone(), clock.clone())
             .map_err(|error| StateError::Client(error.into()))?;
         sources.push(Source::Token(tokens));
     }
+    if config.sign_in.hand_off {
+        sources.push(Source::Session(sessions));
+    }
     #[cfg(feature = "dev")]
-    if config.mode.is_dev() && sources.is_empty() {
+    if config.mode.is_dev() && !config.sign_in.is_any() {
         sources.push(Source::Demo);
     }
     Ok(sources)
@@ -155,6 +167,7 @@ impl Site {
                 alternative_url: optional(&config.app.alternative_url),
                 home_url: optional(&config.app.home_url),
                 test_mode: !config.stripe.livemode,
+                signed_in: false,
             },
             publishable_key: config.stripe.publishable_key.clone(),
             stripe_js_url: config.stripe.js_url.to_string(),
@@ -163,6 +176,19 @@ impl Site {
 
     pub(crate) fn chrome(&self) -> &Chrome {
         &self.0.chrome
+    }
+
+    /// For somebody who may have been sent here: the way back is then theirs.
+    pub(crate) fn chrome_for(&self, user: &CurrentUser) -> Cow<'_, Chrome> {
+        let Some(session) = user.session() else {
+            return Cow::Borrowed(&self.0.chrome);
+        };
+        let mut chrome = self.0.chrome.clone();
+        if let Some(url) = &session.return_url {
+            chrome.home_url = Some(url.to_string());
+        }
+        chrome.signed_in = true;
+        Cow::Owned(chrome)
     }
 
     pub(crate) fn publishable_key(&self) -> &str {

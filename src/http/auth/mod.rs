@@ -3,6 +3,7 @@
 mod jwks;
 mod jwt;
 mod keys;
+mod session;
 
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use super::{
 };
 use crate::domain::Person;
 
+pub(crate) use session::{SessionCookie, Sessions, SignedIn, clear_stale, within};
+
 /// The ways to be somebody, tried in order; but an `Authorization` header decides alone, whatever else there is.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
@@ -29,6 +32,8 @@ pub(crate) struct Auth {
 /// One way to be somebody.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
+    /// A browser that was signed in, by its cookie.
+    Session(Sessions),
     /// Everybody is the same made-up person: for trying things out on one's own machine.
     #[cfg(feature = "dev")]
     Demo,
@@ -38,15 +43,19 @@ pub(crate) enum Source {
 
 impl Source {
     /// `None` if the request says nothing of the kind.
-    async fn identify(&self, request: &Parts) -> Result<Option<Person>, Error> {
+    async fn identify(&self, request: &Parts) -> Result<Option<Identity>, Error> {
         match self {
-            Self::Token(tokens) => Ok(tokens.identify(&request.headers).await),
+            Self::Token(tokens) => {
+                let person = tokens.identify(&request.headers).await;
+                Ok(person.map(Identity::of))
+            }
+            Self::Session(sessions) => sessions.identify(request).await,
             #[cfg(feature = "dev")]
-            Self::Demo => Ok(Some(Person {
+            Self::Demo => Ok(Some(Identity::of(Person {
                 realm: "demo".to_owned(),
                 external_id: "demo".to_owned(),
                 email: None,
-            })),
+            }))),
         }
     }
 
@@ -54,6 +63,7 @@ impl Source {
     fn reads_header(&self) -> bool {
         match self {
             Self::Token(_) => true,
+            Self::Session(_) => false,
             #[cfg(feature = "dev")]
             Self::Demo => false,
         }
@@ -65,9 +75,27 @@ impl Source {
         match (self, provenance) {
             // No page can make a browser send a token that it does not have.
             (Self::Token(_), _) => true,
+            (Self::Session(_), provenance) => provenance == Provenance::SameOrigin,
             // No credential at all: whoever can reach this port with a program may do so.
             #[cfg(feature = "dev")]
             (Self::Demo, provenance) => provenance != Provenance::Elsewhere,
+        }
+    }
+}
+
+/// Who a source found, and what it knows beside.
+#[derive(Clone, Debug)]
+struct Identity {
+    person: Person,
+    session: Option<SignedIn>,
+}
+
+impl Identity {
+    /// Somebody without a browser session.
+    fn of(person: Person) -> Self {
+        Self {
+            person,
+            session: None,
         }
     }
 }
@@ -88,13 +116,13 @@ impl Auth {
             if source.reads_header() != by_header {
                 continue;
             }
-            let Some(person) = source.identify(request).await? else {
+            let Some(identity) = source.identify(request).await? else {
                 continue;
             };
             if changes && !source.may_change(provenance(&request.headers, &self.own)) {
                 return Err(Error::Forbidden("cross_site"));
             }
-            return Ok(CurrentUser(person));
+            return Ok(CurrentUser(identity));
         }
         Err(if by_header {
             Error::InvalidToken
@@ -106,17 +134,22 @@ impl Auth {
 
 /// Somebody we know, and for a request that changes something also: who really asked for it.
 #[derive(Clone, Debug)]
-pub(crate) struct CurrentUser(Person);
+pub(crate) struct CurrentUser(Identity);
 
 impl CurrentUser {
     /// Who it is.
     pub(crate) fn person(&self) -> &Person {
-        &self.0
+        &self.0.person
     }
 
     /// Who it is.
     pub(crate) fn into_person(self) -> Person {
-        self.0
+        self.0.person
+    }
+
+    /// The browser session that proves it, if that is the way.
+    pub(crate) fn session(&self) -> Option<&SignedIn> {
+        self.0.session.as_ref()
     }
 }
 

@@ -81,6 +81,7 @@ fn chrome() -> Chrome {
         alternative_url: Some("https://acme.example/verify-in-person".to_owned()),
         home_url: Some("https://acme.example/".to_owned()),
         test_mode: true,
+        signed_in: false,
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Chrome {
     pub(crate) home_url: Option<String>,
     /// With test keys nothing is really checked, and every page says so.
     pub(crate) test_mode: bool,
+    /// This browser was signed in for this, and can be signed out.
+    pub(crate) signed_in: bool,
 }
 
 impl Chrome {

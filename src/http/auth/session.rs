@@ -1,0 +1,179 @@
+//! Being signed in by a cookie: which cookie it is, and whose.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue,
+        header::{COOKIE, SET_COOKIE},
+        request::Parts,
+    },
+    middleware::Next,
+    response::Response,
+};
+use cookie::{Cookie, SameSite};
+use url::Url;
+
+use super::Identity;
+use crate::{
+    domain::Token,
+    http::{error::Error, security::Surface},
+    store::{BrowserSession, StoreError},
+    verification::Verifier,
+};
+
+/// Postgres ends a statement that takes long, unless it stands still itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// With this prefix a browser takes the cookie only from us, over https, and for the whole host: no neighbour under the
+/// same domain can plant one.
+const SECURE_NAME: &str = "__Host-verigate";
+/// Over plain http, in development, browsers take no such prefix.
+const PLAIN_NAME: &str = "verigate";
+
+/// What a browser that is signed in brings with it.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn {
+    /// The set of checks that the hand-off asks for.
+    pub(crate) policy: Option<String>,
+    /// Where the person goes afterwards.
+    pub(crate) return_url: Option<Url>,
+}
+
+/// How our cookie is called and written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionCookie {
+    https: bool,
+}
+
+impl SessionCookie {
+    /// `https` is whether people reach us by it.
+    pub(crate) fn new(https: bool) -> Self {
+        Self { https }
+    }
+
+    fn name(self) -> &'static str {
+        if self.https { SECURE_NAME } else { PLAIN_NAME }
+    }
+
+    /// The value that the browser sends, if it can be one of ours.
+    pub(crate) fn read(self, headers: &HeaderMap) -> Option<Token> {
+        self.sent(headers)
+            .find_map(|cookie| Token::parse(cookie.value()))
+    }
+
+    fn sent(self, headers: &HeaderMap) -> impl Iterator<Item = Cookie<'_>> {
+        let fields = headers.get_all(COOKIE).iter();
+        let fields = fields.filter_map(|value| value.to_str().ok());
+        let cookies = fields.flat_map(Cookie::split_parse).flatten();
+        cookies.filter(move |cookie| cookie.name() == self.name())
+    }
+
+    /// Signs the browser in. Without an age: it ends with the browser, and on the server it ends sooner.
+    pub(crate) fn set(self, response: &mut Response, token: &Token) {
+        write(response, &self.build(token.expose()));
+    }
+
+    /// Takes the cookie away.
+    pub(crate) fn clear(self, response: &mut Response) {
+        let mut cookie = self.build("");
+        cookie.set_max_age(cookie::time::Duration::ZERO);
+        write(response, &cookie);
+    }
+
+    /// `Lax`: a link from the application, and the way back from Stripe, bring the cookie along; a form on another site
+    /// does not.
+    fn build(self, value: &str) -> Cookie<'_> {
+        Cookie::build((self.name(), value))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.https)
+            .build()
+    }
+}
+
+/// A token is letters, digits, dash and underscore: it fits into a header.
+fn write(response: &mut Response, cookie: &Cookie<'_>) {
+    if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// The request's cookie turned out to be nobody's.
+#[derive(Clone, Debug, Default)]
+struct Stale(Arc<AtomicBool>);
+
+/// Takes a cookie away that is nobody's any more. Only with a page: an answer to a script may be late, and arrive after
+/// another tab has signed in.
+pub(crate) async fn clear_stale(
+    State(cookie): State<SessionCookie>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if cookie.sent(request.headers()).next().is_none() {
+        return next.run(request).await;
+    }
+    let stale = Stale::default();
+    request.extensions_mut().insert(stale.clone());
+    let mut response = next.run(request).await;
+    let surface: Surface = response.extensions().get().copied().unwrap_or_default();
+    let has_cookie = response.headers().contains_key(SET_COOKIE);
+    if stale.0.load(Ordering::Relaxed) && surface != Surface::Data && !has_cookie {
+        cookie.clear(&mut response);
+    }
+    response
+}
+
+/// Finds the session of a cookie.
+#[derive(Clone, Debug)]
+pub(crate) struct Sessions {
+    pub(crate) verifier: Verifier,
+    pub(crate) cookie: SessionCookie,
+}
+
+impl Sessions {
+    /// `None` without a cookie of ours, and when its session is over.
+    pub(super) async fn identify(&self, request: &Parts) -> Result<Option<Identity>, Error> {
+        let found = match self.cookie.read(&request.headers) {
+            Some(token) => within(self.verifier.find_session(&token)).await?,
+            None => None,
+        };
+        if found.is_none()
+            && let Some(stale) = request.extensions.get::<Stale>()
+        {
+            stale.0.store(true, Ordering::Relaxed);
+        }
+        Ok(found.map(Identity::from))
+    }
+}
+
+/// Waits for the database, but not for ever.
+pub(crate) async fn within<T>(
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(too_late) => Err(Error::unavailable("unavailable", too_late)),
+    }
+}
+
+impl From<BrowserSession> for Identity {
+    fn from(session: BrowserSession) -> Self {
+        let return_url = session.return_url.as_deref();
+        Self {
+            person: session.person,
+            session: Some(SignedIn {
+                policy: session.policy,
+                return_url: return_url.and_then(|url| Url::parse(url).ok()),
+            }),
+        }
+    }
+}
