@@ -16,6 +16,7 @@ mod request;
 mod router;
 mod security;
 mod serve;
+mod start_link;
 mod state;
 mod status;
 mod views;

@@ -89,7 +89,8 @@ fn page(
     document(Surface::Verify, &page)
 }
 
-fn document(surface: Surface, page: &impl Template) -> Result<Response, Error> {
+/// A page as an answer.
+pub(super) fn document(surface: Surface, page: &impl Template) -> Result<Response, Error> {
     let text = page.render().map_err(Error::internal)?;
     let mut response = Html(text).into_response();
     response.extensions_mut().insert(surface);

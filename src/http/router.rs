@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     assets, auth, body, cors, create, health,
     limit::{self, Limits},
-    pages, present, request, security,
+    pages, present, request, security, start_link,
     state::AppState,
     status, webhook,
 };
@@ -27,6 +27,9 @@ pub(crate) const SUBMITTED: &str = "/submitted";
 pub(crate) const SUBMITTED_FILE: &str = "/submitted.html";
 pub(crate) const STATUS: &str = "/status";
 pub(crate) const STATUS_STREAM: &str = "/status/stream";
+/// A hand-off's link.
+pub(crate) const START: &str = "/start/{token}";
+pub(crate) const SIGN_OUT: &str = "/sign-out";
 pub(crate) const WEBHOOK: &str = "/webhook";
 pub(crate) const ALIVE: &str = "/healthz";
 pub(crate) const READY: &str = "/readyz";
@@ -51,6 +54,11 @@ pub fn router(state: AppState) -> Router {
         .route(CREATE, post(create::create_session))
         .route(CREATE_NATIVE, post(create::create_native_session))
         .route(CONFIG, get(health::show_config))
+        .route(
+            START,
+            get(start_link::show_link).post(start_link::follow_link),
+        )
+        .route(SIGN_OUT, post(start_link::sign_out))
         .route(STATUS, get(status::show_status))
         .route(STATUS_STREAM, get(status::stream_status))
         .merge(assets::router())

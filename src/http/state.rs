@@ -12,6 +12,7 @@ use super::{
     hub::Hub,
     lifecycle::Lifecycle,
     security::{AllowedHosts, HeaderPolicy, Origins},
+    start_link::Door,
     views::Chrome,
 };
 use crate::{
@@ -52,6 +53,7 @@ pub struct AppState {
     auth: Auth,
     people: People,
     starter: Starter,
+    door: Door,
     webhook: Webhook,
     hub: Hub,
     db: Db,
@@ -89,14 +91,20 @@ impl AppState {
             headers: HeaderPolicy::new(&origins, https)?,
             site: Site::new(config),
             sharing: Sharing::new(&config.allowed_origins)?,
-            cookie: sessions.cookie,
             auth: Auth::new(
-                sources(config, &clock, sessions)?,
+                sources(config, &clock, sessions.clone())?,
                 config.public_url.origin(),
             ),
+            cookie: sessions.cookie,
             people: People {
                 db: db.clone(),
                 livemode: config.stripe.livemode,
+            },
+            door: Door {
+                verifier: verifier.clone(),
+                cookie: sessions.cookie,
+                own: config.public_url.origin(),
+                hand_off: config.sign_in.hand_off,
             },
             starter: Starter {
                 verifier,
@@ -178,17 +186,24 @@ impl Site {
         &self.0.chrome
     }
 
-    /// For somebody who may have been sent here: the way back is then theirs.
+    /// For somebody who was sent here: the way back is then theirs.
     pub(crate) fn chrome_for(&self, user: &CurrentUser) -> Cow<'_, Chrome> {
         let Some(session) = user.session() else {
             return Cow::Borrowed(&self.0.chrome);
         };
-        let mut chrome = self.0.chrome.clone();
-        if let Some(url) = &session.return_url {
-            chrome.home_url = Some(url.to_string());
+        Cow::Owned(Chrome {
+            signed_in: true,
+            ..self.chrome_towards(session.return_url.as_ref().map(ToString::to_string))
+        })
+    }
+
+    /// With another way back, if there is one.
+    pub(crate) fn chrome_towards(&self, return_url: Option<String>) -> Chrome {
+        let chrome = self.0.chrome.clone();
+        Chrome {
+            home_url: return_url.or(chrome.home_url),
+            ..chrome
         }
-        chrome.signed_in = true;
-        Cow::Owned(chrome)
     }
 
     pub(crate) fn publishable_key(&self) -> &str {

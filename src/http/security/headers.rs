@@ -56,6 +56,9 @@ struct Values {
     transport: Option<HeaderValue>,
 }
 
+/// Below it, addresses are secrets themselves.
+const LINKS: &str = "/start/";
+
 /// One year; not for subdomains, which belong to the host application.
 const TRANSPORT: &str = "max-age=31536000";
 const NO_POWERS: &str = "microphone=(), geolocation=(), payment=(), usb=()";
@@ -119,6 +122,7 @@ pub(crate) async fn add_headers(
     request: Request,
     next: Next,
 ) -> Response {
+    let is_link = request.uri().path().starts_with(LINKS);
     let mut response = next.run(request).await;
     let surface = response
         .extensions()
@@ -126,6 +130,11 @@ pub(crate) async fn add_headers(
         .copied()
         .unwrap_or_default();
     policy.apply(surface, response.headers_mut());
+    if is_link {
+        // The address is a secret, and nobody is to learn it, whatever was answered.
+        let none = HeaderValue::from_static("no-referrer");
+        response.headers_mut().insert(REFERRER_POLICY, none);
+    }
     response
 }
 

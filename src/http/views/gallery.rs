@@ -9,7 +9,8 @@ use crate::{
 };
 
 use super::{
-    Chrome, ErrorPage, Known, SignInPage, SignedOutPage, VerifyPage, VerifyState, state::Note,
+    Chrome, ErrorPage, Known, LinkPage, LinkState, SignInPage, SignedOutPage, VerifyPage,
+    VerifyState, state::Note,
 };
 
 /// Each page as a name for its file and its HTML.
@@ -47,12 +48,43 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
             SignedOutPage { chrome }.render()?,
         ));
     }
+    pages.extend(links(&full, &spare)?);
+    let signed_in = Chrome {
+        signed_in: true,
+        ..full.clone()
+    };
+    pages.push((
+        "signed-in".to_owned(),
+        verify(&signed_in, &VerifyState::Processing)?,
+    ));
     let long = Chrome {
         app_name: "Kraftfahrzeughaftpflichtversicherungsgesellschaft Øresund <& Søn>".to_owned(),
         ..full
     };
     let state = VerifyState::NotStarted { note: None };
     pages.push(("long-name".to_owned(), verify(&long, &state)?));
+    Ok(pages)
+}
+
+fn links(full: &Chrome, spare: &Chrome) -> Result<Vec<(String, String)>, askama::Error> {
+    let mut pages = Vec::new();
+    for (name, state, whom) in [
+        ("ready", LinkState::Ready, Some("a•••@example.com")),
+        ("nobody", LinkState::Ready, None),
+        ("used", LinkState::Used, None),
+        ("expired", LinkState::Expired, None),
+        ("unknown", LinkState::Unknown, None),
+        ("refused", LinkState::Refused, None),
+    ] {
+        for (spared, chrome) in [("", full), ("-spare", spare)] {
+            let page = LinkPage {
+                chrome,
+                state,
+                whom,
+            };
+            pages.push((format!("link-{name}{spared}"), page.render()?));
+        }
+    }
     Ok(pages)
 }
 

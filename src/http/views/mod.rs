@@ -5,6 +5,7 @@
 mod error;
 #[cfg(feature = "dev")]
 pub mod gallery;
+mod link;
 mod panel;
 mod signed_out;
 mod state;
@@ -15,6 +16,7 @@ pub(crate) use askama::Template;
 
 pub(crate) use self::{
     error::ErrorPage,
+    link::{LinkPage, LinkState},
     signed_out::{SignInPage, SignedOutPage},
     state::{Known, VerifyState},
     verify::VerifyPage,
