@@ -697,6 +697,7 @@ impl Walk {
             ("APP_NAME", "Acme"),
             ("SUPPORT_URL", "https://acme.example/help"),
             ("PRIVACY_URL", "https://acme.example/privacy"),
+            ("HAND_OFF", "on"),
         ];
         let variables: Vec<_> = variables.iter().chain(&more).copied().collect();
         let mut program = Program::start(&["serve"], &variables, folder);

@@ -1,6 +1,7 @@
 //! The API tests: one binary, a file per route or promise.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod browser;
 mod canaries;
 mod clicks;
 mod clients;
@@ -12,6 +13,7 @@ mod create;
 mod deliveries;
 mod dev;
 mod explain;
+mod hand_off;
 mod observe;
 mod orders;
 mod outage;
@@ -23,6 +25,7 @@ mod refresh;
 mod routes;
 mod sandbox;
 mod server;
+mod sessions;
 mod start;
 mod status;
 mod stripe;

@@ -10,7 +10,7 @@ use tokio::{
 use crate::server::TestServer;
 
 /// Every route, with the method it is for.
-const ROUTES: [(&str, &str); 14] = [
+const ROUTES: [(&str, &str); 17] = [
     ("GET", "/"),
     ("GET", "/verify"),
     ("GET", "/submitted"),
@@ -18,6 +18,9 @@ const ROUTES: [(&str, &str); 14] = [
     ("POST", "/create-verification-session"),
     ("POST", "/verification-sessions"),
     ("GET", "/config"),
+    ("GET", "/start/nothing"),
+    ("POST", "/start/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    ("POST", "/sign-out"),
     ("GET", "/status"),
     ("GET", "/status/stream"),
     ("POST", "/webhook"),
@@ -74,7 +77,13 @@ fn check_headers(what: &str, headers: &HeaderMap) {
         !content.contains("unsafe-") && !content.contains('*')
             || content.contains("*.js.stripe.com")
     );
-    assert_eq!(all("referrer-policy"), "same-origin", "{what}");
+    // The address of a link is a secret.
+    let referrer = if what.contains(" /start/") {
+        "no-referrer"
+    } else {
+        "same-origin"
+    };
+    assert_eq!(all("referrer-policy"), referrer, "{what}");
     assert_eq!(all("x-content-type-options"), "nosniff", "{what}");
     assert_eq!(all("cross-origin-resource-policy"), "same-origin", "{what}");
     assert!(all("permissions-policy").contains("camera=("), "{what}");
@@ -270,7 +279,7 @@ async fn an_error_is_json_for_programs_and_a_page_for_people() {
 }
 
 #[tokio::test]
-async fn in_production_nobody_is_somebody_yet() {
+async fn in_production_nobody_is_somebody_before_signing_in() {
     let server = TestServer::serve().await;
     for path in ["/", "/verify"] {
         let (status, page) = server.page(path).await;

@@ -42,6 +42,7 @@ pub(crate) struct TestServer {
     pub(crate) stripe: FakeStripe,
     pub(crate) clock: Clock,
     pub(crate) life: Lifecycle,
+    pub(crate) verifier: Verifier,
     pub(crate) db: Option<TestDb>,
     host: Option<&'static str>,
     tasks: Vec<JoinHandle<()>>,
@@ -57,7 +58,7 @@ impl TestServer {
         server
     }
 
-    /// As in production: there is no way to sign in, and a request must name our host.
+    /// As in production: people come by links, and a request must name our host.
     pub(crate) async fn serve() -> Self {
         let db = TestDb::new().await;
         let url = db.url().to_owned();
@@ -68,8 +69,18 @@ impl TestServer {
 
     /// Over a database of the caller's.
     pub(crate) async fn over(mode: Mode, database_url: &str) -> Self {
+        Self::with(mode, database_url, &[]).await
+    }
+
+    /// The same with some settings of the caller's.
+    pub(crate) async fn with(mode: Mode, database_url: &str, more: &[(&str, &str)]) -> Self {
         let stripe = FakeStripe::start().await;
-        let config = Config::from_lookup(mode, |name| setting(name, mode, &stripe)).unwrap();
+        let lookup = |name: &str| {
+            let own = more.iter().find(|(own, _)| *own == name);
+            own.map(|(_, value)| (*value).to_owned())
+                .or_else(|| setting(name, mode, &stripe))
+        };
+        let config = Config::from_lookup(mode, lookup).unwrap();
         let db = store::connect(&database_url.to_owned().into(), 8).unwrap();
         let clock = Clock::fixed(DateTime::from_timestamp(NOW, 0).unwrap());
         let life = Lifecycle::default();
@@ -79,7 +90,7 @@ impl TestServer {
             config: &config,
             db: db.clone(),
             deliveries: verifier.clone(),
-            verifier,
+            verifier: verifier.clone(),
             hub: hub.clone(),
             clock: clock.clone(),
             life: life.clone(),
@@ -93,10 +104,16 @@ impl TestServer {
             stripe,
             clock,
             life,
+            verifier,
             db: None,
             host: (mode == Mode::Serve).then_some(PUBLIC_HOST),
             tasks: vec![tokio::spawn(serving), tokio::spawn(hub.run(db))],
         }
+    }
+
+    /// The test's own connections to the server's database.
+    pub(crate) fn pool(&self) -> &sqlx::PgPool {
+        self.db.as_ref().unwrap().pool()
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
