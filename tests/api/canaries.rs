@@ -295,6 +295,19 @@ impl Walk {
         answer
     }
 
+    /// Without a stranger's headers, of which one would decide alone who it is.
+    async fn ask_plainly(&mut self, line: &str, headers: &[(&str, &str)]) -> RawAnswer {
+        let host = self.host.clone();
+        let all: Vec<_> = std::iter::once(("Host", &*host))
+            .chain(headers.iter().copied())
+            .collect();
+        let request = request(line, &all, "");
+        let answer = send(self.server, &request).await;
+        self.sent += &String::from_utf8_lossy(&request);
+        self.out.push((line.to_owned(), answer.0.clone()));
+        answer
+    }
+
     async fn ask_raw(&mut self, line: &str, headers: &[(&str, &str)], body: &str) -> RawAnswer {
         let host = self.host.clone();
         let mut all = vec![("Host", &*host)];
@@ -715,7 +728,44 @@ impl Walk {
         assert_eq!(heard.status(), 200);
         self.hear_nonsense().await;
         self.be_a_stranger().await;
-        self.end(program, &["sqlx"]).await;
+        let database = variables.iter().find(|(name, _)| *name == "DATABASE_URL");
+        self.come_by_a_link(database.unwrap().1).await;
+        self.end(program, &["sqlx", "/start/{token}"]).await;
+    }
+
+    /// Somebody comes by a link, and somebody else is signed in already: both with a canary for a token.
+    async fn come_by_a_link(&mut self, database: &str) {
+        let pool = PgPool::connect(database).await.unwrap();
+        let (link, cookie) = (token("requestlink"), token("requestsession"));
+        plant_tokens(&pool, &link, &cookie).await;
+        let html = ("Accept", "text/html");
+        let own = ("Sec-Fetch-Site", "same-origin");
+        for (line, headers, status) in [
+            (format!("GET /start/{link}"), vec![html], 200),
+            (format!("HEAD /start/{link}"), vec![html], 200),
+            (format!("PUT /start/{link}"), vec![html], 405),
+            (format!("POST /start/{link}"), vec![html], 403),
+            (format!("POST /start/{link}"), vec![html, own], 303),
+            (format!("POST /start/{link}"), vec![html, own], 410),
+            (format!("GET /start/{link}"), vec![html], 410),
+            (format!("GET /start/{link}/{link}"), vec![html], 404),
+        ] {
+            let answer = self.ask(&line, &headers, "").await;
+            assert_eq!(answer.status(), status, "{line}: {}", answer.0);
+        }
+        let cookie = format!("__Host-verigate={cookie}");
+        let cookie = ("Cookie", &*cookie);
+        for (line, headers, status) in [
+            ("GET /verify", vec![html, cookie], 200),
+            ("GET /status", vec![cookie], 200),
+            ("GET /submitted", vec![html, cookie], 200),
+            ("POST /sign-out", vec![html, cookie], 403),
+            ("POST /sign-out", vec![html, cookie, own], 303),
+            ("GET /verify", vec![html, cookie], 401),
+        ] {
+            let answer = self.ask_plainly(line, &headers).await;
+            assert_eq!(answer.status(), status, "{line}: {}", answer.0);
+        }
     }
 
     /// What commands say, when all is well and when nothing is.
@@ -733,6 +783,41 @@ impl Walk {
         assert!(!said.concat().is_empty(), "{arguments:?}");
         self.out.push((arguments.join(" "), said.concat()));
     }
+}
+
+/// A canary that can be a token.
+fn token(name: &str) -> String {
+    format!("{:-<43}", canary(name))
+}
+
+/// A link and a browser's session of these tokens, kept as the server keeps its own.
+async fn plant_tokens(pool: &PgPool, link: &str, cookie: &str) {
+    use verigate::domain::Token;
+    let hash = |text: &str| Token::parse(text).unwrap().hash().as_bytes().to_vec();
+    sqlx::query(
+        "INSERT INTO api_keys (id, name, token_hash, livemode, scopes) \
+         VALUES (gen_random_uuid(), 'PlainMarkerKey', '', false, '{}')",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO hand_offs (id, api_key_id, user_id, livemode, token_hash, policy, label, expires_at) \
+         SELECT gen_random_uuid(), k.id, u.id, false, $1, 'default', 'PlainMarkerLabel', now() + interval '1 hour' \
+         FROM api_keys k, users u",
+    )
+    .bind(hash(link))
+    .execute(pool)
+    .await
+    .unwrap();
+    sqlx::query(
+        "INSERT INTO browser_sessions (id, token_hash, user_id, livemode, source, expires_at) \
+         SELECT gen_random_uuid(), $1, id, false, 'hand_off', now() + interval '1 hour' FROM users",
+    )
+    .bind(hash(cookie))
+    .execute(pool)
+    .await
+    .unwrap();
 }
 
 /// Every row of every table, as text.
@@ -776,6 +861,8 @@ async fn look_into_the_database(postgres: &OwnPostgres, walk: &mut Walk) {
     let rows = |table: &str| &tables.iter().find(|(name, _)| name == table).unwrap().1;
     for (table, marker) in [
         ("public.users", "demo"),
+        ("public.hand_offs", "PlainMarkerLabel"),
+        ("public.browser_sessions", "hand_off"),
         ("public.verifications", SESSION),
         ("public.verification_history", "evt_PlainMarker"),
         ("public.verification_reports", "vr_PlainMarker2"),
