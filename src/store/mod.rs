@@ -10,6 +10,7 @@ mod browser_sessions;
 mod connection;
 mod error;
 mod hand_offs;
+mod idempotency;
 mod journal;
 mod records;
 mod users;
@@ -34,6 +35,7 @@ pub use error::StoreError;
 pub use hand_offs::{
     HandOffRecord, HandOffToKeep, find_hand_off, insert_hand_off, renew_hand_off, spend_hand_off,
 };
+pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
 pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
