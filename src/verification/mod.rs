@@ -1,4 +1,4 @@
-//! The use cases, and the one door for a status change: start, hear, look and refresh.
+//! The use cases, and the one door for a status change: start, hear, look, refresh and manage.
 //!
 //! Everything that changes a status goes through `observe`: an observation is merged into its session's row, and
 //! the row's status, the history, the reports and the person's status follow in the same transaction.
@@ -8,6 +8,7 @@ mod ask;
 mod flight;
 mod hand_off;
 mod hear;
+mod manage;
 mod observe;
 mod open;
 mod read;
@@ -23,6 +24,7 @@ use crate::{store::Db, stripe};
 
 pub use hand_off::{Asked, Followed, HandOff, Link, NewHandOff};
 pub use hear::{HearError, Heard};
+pub use manage::ManageError;
 pub use refresh::Refreshed;
 pub use start::{StartError, StartRequest, Started};
 

@@ -129,17 +129,18 @@ impl Verifier {
         Ok(())
     }
 
-    async fn commit_read(
+    /// Merges what Stripe said in a transaction of its own, and gives the row as it then is.
+    pub(super) async fn commit_read(
         &self,
         session: &SessionId,
         naming: super::observe::Naming,
         observation: &Observation,
-    ) -> Result<(), StoreError> {
+    ) -> Result<store::Verification, StoreError> {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
-            self.observe(&mut tx, session, naming, observation).await?;
+            let row = self.observe(&mut tx, session, naming, observation).await?;
             tx.commit().await?;
-            Ok(())
+            Ok(row)
         })
         .await
     }
