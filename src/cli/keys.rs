@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::database::find_database;
 use crate::config::Mode;
 use crate::{
     config,
-    domain::{KeyText, Scope},
+    domain::{KeyText, ReturnRule, Scope},
     store::{self, ApiKeyRecord, Db, NewApiKey},
 };
 
@@ -32,6 +32,13 @@ pub(super) enum Keys {
         /// How long it works; for ever if left out
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         expires_in_days: Option<u16>,
+        #[arg(
+            long = "return-to",
+            value_name = "ORIGIN",
+            help = "An origin (https://app.example) or an app's scheme (myapp://) that people may be sent back to; may \
+                    be given several times"
+        )]
+        return_to: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -51,27 +58,46 @@ pub(super) enum Keys {
 
 impl Keys {
     pub(super) async fn run(self, lookup: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
-        let livemode = find_livemode(&lookup);
+        // Before a database is looked for: a key for the wrong server helps nobody.
+        let made = match &self {
+            Self::Create { return_to, .. } => {
+                let livemode = find_livemode(&lookup)?;
+                check_return_to(return_to, livemode)?;
+                Some(KeyText::mint(livemode, rand::random()))
+            }
+            Self::List { .. } | Self::Revoke { .. } => None,
+        };
         let (url, _running) = find_database(&lookup).await?;
         let db = store::connect(&url, 1)?;
+        let done = self.run_on(&db, made).await;
+        db.close().await;
+        done
+    }
+
+    async fn run_on(self, db: &Db, made: Option<KeyText>) -> anyhow::Result<()> {
         let mut out = std::io::stdout();
-        match self {
-            Self::Create {
-                name,
-                scopes,
-                expires_in_days,
-                json,
-            } => {
-                let key = KeyText::mint(livemode?, rand::random());
+        match (self, made) {
+            (
+                Self::Create {
+                    name,
+                    mut scopes,
+                    expires_in_days,
+                    return_to,
+                    json,
+                },
+                Some(key),
+            ) => {
+                scopes.sort();
+                scopes.dedup();
+                let days = expires_in_days.map(u64::from);
                 let new = NewApiKey {
                     name: &name,
                     key: &key,
                     scopes: &scopes,
-                    return_to: &[],
-                    lifetime: expires_in_days
-                        .map(|days| Duration::from_secs(DAY * u64::from(days))),
+                    return_to: &return_to,
+                    lifetime: days.map(|days| Duration::from_secs(DAY * days)),
                 };
-                let id = store::insert_api_key(&db, &new).await?;
+                let id = store::insert_api_key(db, &new).await?;
                 if json {
                     let made = json!({ "id": id, "key": key.expose() });
                     writeln!(out, "{made:#}")?;
@@ -79,21 +105,29 @@ impl Keys {
                     writeln!(out, "{}\n", key.expose())?;
                     writeln!(
                         out,
-                        "This is key {id} ({name}). It is shown only now: keep it where your backend reads its secrets."
+                        "This is key {id} ({name}). It is shown only now: keep it where your backend keeps its secrets."
                     )?;
                 }
             }
-            Self::List { json } => list(&db, json).await?,
-            Self::Revoke { id } => {
-                if !store::revoke_api_key(&db, id).await? {
+            (Self::Revoke { id }, _) => {
+                if !store::revoke_api_key(db, id).await? {
                     bail!("there is no key {id}: `verigate keys list` prints the ids");
                 }
                 writeln!(out, "key {id} is revoked")?;
             }
+            (Self::List { json }, _) => list(db, json).await?,
+            (Self::Create { .. }, None) => bail!("no key was made"),
         }
-        db.close().await;
         Ok(())
     }
+}
+
+fn check_return_to(rules: &[String], livemode: bool) -> anyhow::Result<()> {
+    for rule in rules {
+        ReturnRule::parse(rule, livemode)
+            .with_context(|| format!("--return-to {rule} cannot be used"))?;
+    }
+    Ok(())
 }
 
 /// A key works on servers of its own mode only.
