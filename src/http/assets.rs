@@ -3,13 +3,13 @@
 use std::sync::LazyLock;
 
 use axum::{
-    Router,
     extract::Path,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use sha2::{Digest, Sha256};
+
+use super::table::{Routes, get};
 
 /// A year; the address changes when the content does.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -98,8 +98,8 @@ pub(crate) fn all() -> [&'static Asset; 4] {
 }
 
 /// `/static/{file}` and `/favicon.ico`.
-pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new()
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Routes<S> {
+    Routes::new()
         .route("/static/{file}", get(send_asset))
         .route("/favicon.ico", get(send_favicon))
 }
@@ -134,7 +134,7 @@ mod tests {
 
     async fn get_file(address: &str) -> Response {
         let request = Request::get(address).body(Body::empty()).unwrap();
-        router::<()>().oneshot(request).await.unwrap()
+        routes::<()>().into_router().oneshot(request).await.unwrap()
     }
 
     #[tokio::test]

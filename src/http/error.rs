@@ -46,9 +46,18 @@ pub(crate) enum Error {
     /// Called by a name that is not ours.
     #[error("the request was meant for another host")]
     Misdirected,
+    /// A kind of body that this address does not read.
+    #[error("the body is of a kind that is not read here")]
+    UnsupportedType,
     /// Readable, and still not usable.
     #[error("the request cannot be processed")]
     Unprocessable,
+    /// Readable, but one part of it is not valid; for programs, which are told which and why.
+    #[error("a part of the request is not valid")]
+    Invalid(Box<Invalid>),
+    /// A call without a key that works.
+    #[error("no key that works was shown")]
+    KeyRefused,
     /// Too often.
     #[error("too many requests")]
     TooMany {
@@ -72,6 +81,17 @@ pub(crate) enum Error {
     /// A bug, or a state nobody thought of.
     #[error("the request failed for an unexpected reason")]
     Internal(#[source] Cause),
+}
+
+/// One part of a request, and what is wrong with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Invalid {
+    /// A word for programs; it never changes.
+    pub(crate) code: &'static str,
+    /// Which part.
+    pub(crate) member: Option<&'static str>,
+    /// What is wrong with it. It goes to the caller alone: it may repeat what was sent.
+    pub(crate) detail: String,
 }
 
 /// When to come back if nobody knows better.
@@ -104,20 +124,33 @@ impl Error {
         Self::Internal(Arc::new(source))
     }
 
+    /// One part of the request is not valid.
+    pub(crate) fn invalid(
+        code: &'static str,
+        member: Option<&'static str>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::Invalid(Box::new(Invalid {
+            code,
+            member,
+            detail: detail.into(),
+        }))
+    }
+
     /// The status of the answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::InvalidToken | Self::KeyRefused => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedEncoding | Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unprocessable | Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
             Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -133,6 +166,9 @@ impl Error {
             | Self::Conflict(code)
             | Self::Unavailable { code, .. } => code,
             Self::Unauthorized | Self::InvalidToken => "unauthenticated",
+            Self::KeyRefused => "invalid_api_key",
+            Self::Invalid(invalid) => invalid.code,
+            Self::UnsupportedType => "unsupported_media_type",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge => "body_too_large",
@@ -159,7 +195,20 @@ impl Error {
             Self::BadRequest(_) => "The request cannot be understood.",
             Self::Unauthorized => "Nobody is signed in. Open the page from the application.",
             Self::InvalidToken => "The Authorization header holds no token that is valid here.",
+            Self::Forbidden("missing_scope") => "This key is not made for that.",
+            Self::Forbidden("hand_off_off") => {
+                "Hand-offs are switched off on this server (HAND_OFF)."
+            }
             Self::Forbidden(_) => "This is not allowed.",
+            Self::Conflict("idempotency_key_in_use") => {
+                "A call with this Idempotency-Key is running. Wait for its end."
+            }
+            Self::Conflict("hand_off_used") => "The link of this hand-off was followed already.",
+            Self::Conflict("verification_not_open") => "This verification is over.",
+            Self::Conflict("verification_without_session") => {
+                "Stripe has no session of this verification."
+            }
+            Self::KeyRefused => "Send a key that works here: Authorization: Bearer vg_…",
             Self::NotFound => "There is nothing at this address.",
             Self::MethodNotAllowed => "This address does not answer that method.",
             Self::Conflict(_) => "This does not fit the present state.",
@@ -167,7 +216,8 @@ impl Error {
             Self::TooSlow => "The body did not arrive in time.",
             Self::UnsupportedEncoding => "Send the body without a content encoding.",
             Self::Misdirected => "This server is not known by that name.",
-            Self::Unprocessable => "Some of this is not valid.",
+            Self::UnsupportedType => "Send the body as application/json.",
+            Self::Unprocessable | Self::Invalid(_) => "Some of this is not valid.",
             Self::TooMany { .. } => "Too many requests. Wait a moment and try again.",
             Self::Upstream(_) => {
                 "The verification could not be started. This is our fault; please tell support."
@@ -180,7 +230,7 @@ impl Error {
     /// How to prove who one is; a browser makes no dialogue of it.
     pub(crate) fn challenge(&self) -> Option<&'static str> {
         match self {
-            Self::Unauthorized => Some("Bearer"),
+            Self::Unauthorized | Self::KeyRefused => Some("Bearer"),
             Self::InvalidToken => Some("Bearer error=\"invalid_token\""),
             _ => None,
         }

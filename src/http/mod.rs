@@ -1,5 +1,6 @@
 //! Everything that answers HTTP: routes, guards, handlers and pages.
 
+mod api;
 mod assets;
 mod auth;
 mod body;
@@ -19,6 +20,7 @@ mod serve;
 mod start_link;
 mod state;
 mod status;
+mod table;
 mod views;
 mod webhook;
 
@@ -27,7 +29,8 @@ pub use self::views::gallery;
 pub use self::{
     hub::Hub,
     lifecycle::Lifecycle,
-    router::{metrics_router, router},
+    router::{metrics_router, router, routes},
     serve::serve,
     state::{AppState, Parts, StateError},
+    table::Route,
 };

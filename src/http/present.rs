@@ -1,4 +1,4 @@
-//! How an error looks: JSON for programs, a page for people. The only place that words and logs one.
+//! How an error looks: JSON for programs, a problem for backends, a page for people. The only place that words and logs one.
 
 use std::{error::Error as StdError, fmt::Write as _};
 
@@ -15,6 +15,7 @@ use axum::{
 use serde_json::json;
 
 use super::{
+    api,
     error::Error,
     request::RequestId,
     security::Surface,
@@ -29,6 +30,8 @@ pub(crate) enum Shape {
     Json,
     /// For a person.
     Page,
+    /// For an application's backend: `application/problem+json`.
+    Problem,
 }
 
 impl Shape {
@@ -68,6 +71,8 @@ pub(crate) async fn present_errors(
     request: Request,
     next: Next,
 ) -> Response {
+    // Everything about a call of the API is a problem, even that there is no such call.
+    let is_call = api::is_call(request.uri().path());
     let accepted = Shape::accepted(request.headers());
     let id = request.extensions().get::<RequestId>().copied();
     let mut response = next.run(request).await;
@@ -75,10 +80,12 @@ pub(crate) async fn present_errors(
         return response;
     };
     log(&error);
-    let shape = response.extensions().get().copied().unwrap_or(accepted);
+    let wanted = response.extensions().get().copied().unwrap_or(accepted);
+    let shape = if is_call { Shape::Problem } else { wanted };
     let mut worded = match shape {
         Shape::Json => word_for_program(&error),
         Shape::Page => word_for_person(&error, &site, id),
+        Shape::Problem => api::word_problem(&error, id),
     };
     *worded.status_mut() = error.status();
     if let Some(wait) = error.retry_after() {

@@ -5,16 +5,19 @@ use std::time::Duration;
 use axum::{
     Router,
     middleware::{from_fn, from_fn_with_state},
-    routing::{get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
 
 use super::{
-    assets, auth, body, cors, create, health,
-    limit::{self, Limits},
+    api, assets, auth, body, cors, create, health,
+    limit::Limits,
     pages, present, request, security, start_link,
     state::AppState,
-    status, webhook,
+    status,
+    table::{Route, Routes, get, post},
+    webhook,
 };
 
 pub(crate) const HOME: &str = "/";
@@ -30,6 +33,10 @@ pub(crate) const STATUS_STREAM: &str = "/status/stream";
 /// A hand-off's link.
 pub(crate) const START: &str = "/start/{token}";
 pub(crate) const SIGN_OUT: &str = "/sign-out";
+/// What stands before a hand-off's token.
+pub(crate) const START_PREFIX: &str = "/start/";
+pub(crate) const OPENAPI: &str = "/openapi.json";
+pub(crate) const DOCS: &str = "/docs";
 pub(crate) const WEBHOOK: &str = "/webhook";
 pub(crate) const ALIVE: &str = "/healthz";
 pub(crate) const READY: &str = "/readyz";
@@ -41,12 +48,13 @@ pub(crate) const PROBES: [&str; 2] = [ALIVE, READY];
 /// Requests in work at once. A crowd at the door must not keep Stripe's deliveries out, nor the other way round.
 const MOST_OF_PEOPLE: usize = 2048;
 const MOST_DELIVERIES: usize = 1024;
+const MOST_OF_BACKENDS: usize = 512;
 /// Longer than any use case allows itself; whoever is still here met a bug.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The public routes.
-pub fn router(state: AppState) -> Router {
-    let people = Router::new()
+/// For people: pages, and what their scripts and apps call.
+fn people() -> Routes<AppState> {
+    Routes::new()
         .route(HOME, get(pages::show_verify))
         .route(VERIFY, get(pages::show_verify))
         .route(SUBMITTED, get(pages::show_submitted))
@@ -61,28 +69,61 @@ pub fn router(state: AppState) -> Router {
         .route(SIGN_OUT, post(start_link::sign_out))
         .route(STATUS, get(status::show_status))
         .route(STATUS_STREAM, get(status::stream_status))
-        .merge(assets::router())
-        .layer(from_fn_with_state(
-            state.sharing.clone(),
-            cors::answer_preflight,
-        ))
-        .layer(from_fn_with_state(
-            Limits::new(MOST_OF_PEOPLE, PATIENCE),
-            limit::hold,
-        ));
-    let stripe = Router::new()
-        .route(WEBHOOK, post(webhook::receive_event))
-        .layer(from_fn_with_state(
-            Limits::new(MOST_DELIVERIES, PATIENCE),
-            limit::hold,
-        ));
-    let probes = Router::new()
+        .route(OPENAPI, get(api::show_document))
+        .route(DOCS, get(api::show_docs))
+        .merge(assets::routes())
+}
+
+/// For applications' backends, with a key. Each says its own method and path, beside its description.
+fn backends() -> (Routes<AppState>, OpenApi) {
+    Routes::described(
+        api::about(),
+        [
+            routes!(api::create_verification),
+            routes!(api::list_verifications),
+            routes!(api::show_verification),
+            routes!(api::cancel_verification),
+            routes!(api::redact_verification),
+            routes!(api::show_user),
+            routes!(api::list_user_verifications),
+        ],
+    )
+}
+
+/// For Stripe.
+fn stripe() -> Routes<AppState> {
+    Routes::new().route(WEBHOOK, post(webhook::receive_event))
+}
+
+/// For orchestrators.
+fn probes() -> Routes<AppState> {
+    Routes::new()
         .route(ALIVE, get(health::show_health))
-        .route(READY, get(health::show_readiness));
+        .route(READY, get(health::show_readiness))
+}
+
+/// Everything the public listener answers to.
+pub fn routes() -> Vec<Route> {
+    let all = people().merge(backends().0).merge(stripe()).merge(probes());
+    all.into_list()
+}
+
+/// The description of the API, which is made of the routes themselves.
+pub(crate) fn describe() -> OpenApi {
+    api::complete(backends().1)
+}
+
+/// The public routes.
+pub fn router(state: AppState) -> Router {
     // The last layer is the first to see a request, and the last to see its answer.
-    people
-        .merge(stripe)
-        .merge(probes)
+    let preflight = from_fn_with_state(state.sharing.clone(), cors::answer_preflight);
+    people()
+        .wrap(|router| router.layer(preflight))
+        .hold(Limits::new(MOST_OF_PEOPLE, PATIENCE))
+        .merge(backends().0.hold(Limits::new(MOST_OF_BACKENDS, PATIENCE)))
+        .merge(stripe().hold(Limits::new(MOST_DELIVERIES, PATIENCE)))
+        .merge(probes())
+        .into_router()
         .layer(from_fn_with_state(
             state.hosts.clone(),
             security::check_host,
@@ -108,5 +149,5 @@ pub fn metrics_router<R>(render: R) -> Router
 where
     R: Fn() -> String + Clone + Send + Sync + 'static,
 {
-    Router::new().route(METRICS, get(async move || render()))
+    Router::new().route(METRICS, axum::routing::get(async move || render()))
 }

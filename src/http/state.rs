@@ -6,6 +6,7 @@ use axum::{extract::FromRef, http::header::InvalidHeaderValue};
 use secrecy::SecretString;
 
 use super::{
+    api::Backend,
     auth::{Auth, CurrentUser, SessionCookie, Sessions, Source, Tokens},
     cors::Sharing,
     error::Error,
@@ -55,6 +56,7 @@ pub struct AppState {
     starter: Starter,
     door: Door,
     webhook: Webhook,
+    backend: Backend,
     hub: Hub,
     db: Db,
     life: Lifecycle,
@@ -106,6 +108,7 @@ impl AppState {
                 own: config.public_url.origin(),
                 hand_off: config.sign_in.hand_off,
             },
+            backend: Backend::new(config, db.clone(), verifier.clone()),
             starter: Starter {
                 verifier,
                 native: is_dev,

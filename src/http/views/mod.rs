@@ -2,6 +2,7 @@
 //!
 //! Each is rendered by `render()` of [`Template`]; bring the trait into scope to call it.
 
+mod docs;
 mod error;
 #[cfg(feature = "dev")]
 pub mod gallery;
@@ -15,6 +16,7 @@ mod words;
 pub(crate) use askama::Template;
 
 pub(crate) use self::{
+    docs::DocsPage,
     error::ErrorPage,
     link::{LinkPage, LinkState},
     signed_out::{SignInPage, SignedOutPage},

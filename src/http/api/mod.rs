@@ -1,0 +1,87 @@
+//! The server-to-server API: `/v1`, for applications' backends, with a key.
+
+mod document;
+mod hand_offs;
+mod idempotent;
+mod input;
+mod key;
+mod manage;
+pub(crate) mod outline;
+mod problem;
+mod users;
+mod verifications;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    config::{Config, Policies},
+    http::error::Error,
+    store::{Db, Owner, StoreError},
+    verification::Verifier,
+};
+
+// A route's description is a hidden type of the same name beside its handler.
+pub(crate) use self::{
+    document::{about, complete, show_docs, show_document},
+    hand_offs::*,
+    manage::*,
+    problem::word_problem,
+    users::*,
+    verifications::*,
+};
+
+/// Postgres ends a statement that takes long, unless it stands still itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Everything here is of the first version.
+const VERSION: &str = "/v1";
+
+/// Is this an address of the API, whether or not there is anything?
+pub(crate) fn is_call(path: &str) -> bool {
+    let rest = path.strip_prefix(VERSION);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What the API works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    db: Db,
+    verifier: Verifier,
+    policies: Arc<Policies>,
+    realm: Arc<str>,
+    /// Where links lead.
+    origin: Arc<str>,
+    livemode: bool,
+    /// Do links sign anybody in?
+    hand_off: bool,
+}
+
+impl Backend {
+    pub(crate) fn new(config: &Config, db: Db, verifier: Verifier) -> Self {
+        Self {
+            db,
+            verifier,
+            policies: Arc::new(config.policies.clone()),
+            realm: config.realm.as_str().into(),
+            origin: config.public_url.origin().ascii_serialization().into(),
+            livemode: config.stripe.livemode,
+            hand_off: config.sign_in.hand_off,
+        }
+    }
+
+    /// Whose people all of this is about.
+    fn owner(&self) -> Owner<'_> {
+        Owner {
+            realm: &self.realm,
+            livemode: self.livemode,
+        }
+    }
+}
+
+/// Reads, but does not wait for a database that stands still.
+async fn read<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => Ok(done?),
+        Err(too_late) => Err(Error::unavailable("unavailable", too_late)),
+    }
+}
