@@ -3,6 +3,7 @@
 mod app;
 mod environment;
 mod jwt;
+mod limits;
 mod origins;
 mod parse;
 mod policies;
@@ -24,6 +25,7 @@ pub use self::{
     app::AppConfig,
     environment::Environment,
     jwt::{JwtConfig, JwtKey},
+    limits::LimitsConfig,
     policies::{Check, CheckType, DocumentOptions, DocumentType, Policies, Policy},
     sign_in::SignInConfig,
     stripe::StripeConfig,
@@ -75,6 +77,8 @@ pub struct Config {
     pub policies: Policies,
     /// `ALLOWED_ORIGINS`: whose pages may call us with a token of their own.
     pub allowed_origins: Vec<String>,
+    /// What it may cost.
+    pub limits: LimitsConfig,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
     pub shutdown_delay: Duration,
     /// `SANDBOX_ADDR`: where the local Stripe listens.
@@ -180,6 +184,7 @@ impl Config {
         let realm = sign_in::read_realm(reader);
         let policies = Policies::read(reader);
         let allowed_origins = origins::read(reader);
+        let limits = LimitsConfig::read(reader);
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
         Ok(Self {
@@ -194,6 +199,7 @@ impl Config {
             realm: realm?,
             policies: policies?,
             allowed_origins: allowed_origins?.unwrap_or_default(),
+            limits: limits?,
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]
             sandbox_addr: sandbox_addr?,

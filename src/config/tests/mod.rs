@@ -1,6 +1,7 @@
 //! Every rule of the settings.
 
 mod dev;
+mod limits;
 mod policies;
 mod serve;
 mod sign_in;
