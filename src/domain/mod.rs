@@ -6,6 +6,8 @@
 //! | [`verdict`] | what that sum amounts to: the status it shows, and whether to doubt it |
 //! | [`refresh`] | when to ask Stripe because of a doubt |
 //! | [`person`] | the status of a person, out of all of their attempts |
+//! | [`budget`] | what all of them together may cost |
+//! | [`network`] | whose address counts as one |
 //! | [`failure`] | failure codes, in words that help |
 //! | [`api_key`] | keys of applications, and what each may do |
 //! | [`request`] | who asks to be verified, and through what |
@@ -18,6 +20,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod api_key;
+pub mod budget;
 pub mod failure;
 pub mod ids;
 pub mod knowledge;
@@ -26,6 +29,7 @@ mod laws;
 pub mod masked;
 #[cfg(test)]
 mod model;
+pub mod network;
 pub mod person;
 pub mod refresh;
 pub mod request;
@@ -35,10 +39,12 @@ pub mod token;
 pub mod verdict;
 
 pub use api_key::{KeyText, Scope};
+pub use budget::{Allowance, Budget, Period, Tally, Usage};
 pub use failure::{Advice, Retry, advice};
 pub use ids::{AttemptId, SessionId, UserId};
 pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
 pub use masked::mask_email;
+pub use network::Network;
 pub use person::{AttemptFacts, PersonState, derive_person};
 pub use request::{Client, Person};
 pub use return_address::{ReturnAddress, ReturnAddressError, ReturnRule, ReturnRuleError};
