@@ -7,7 +7,7 @@ mod signals;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -18,12 +18,13 @@ pub use self::signals::interrupted;
 use crate::{
     clock::Clock,
     config::Config,
+    domain::{Allowance, Budget},
     http::{self, AppState, Hub, Lifecycle, Parts},
     jobs,
-    store::{self, Db},
+    store::{self, Db, NetworkKey},
     stripe,
     telemetry::Metrics,
-    verification::{Settings, Verifier},
+    verification::{Limits, Settings, Verifier},
 };
 
 /// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
@@ -82,6 +83,7 @@ impl App {
             Settings {
                 livemode: config.stripe.livemode,
                 return_url: return_url(&config.public_url)?,
+                limits: limits(&config),
             },
         );
         let Pools { db, intake_db } = pools;
@@ -129,6 +131,8 @@ impl App {
             self.db.clone(),
             jobs_end.clone(),
         ));
+
+        jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
 
         let state = AppState::new(Parts {
             config: &self.config,
@@ -253,4 +257,26 @@ fn return_url(public_url: &Url) -> anyhow::Result<Url> {
     public_url
         .join(RETURN_PATH)
         .context("PUBLIC_URL is no base for addresses")
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        attempts_per_day: limits.attempts_per_day,
+        attempts_in_total: limits.attempts_in_total,
+        creations_per_user_per_hour: limits.creations_per_user_per_hour,
+        creations_per_address_per_hour: limits.creations_per_address_per_hour,
+        budget: Budget {
+            day: Allowance {
+                checks: limits.checks_per_day,
+                money: limits.money_per_day,
+            },
+            month: Allowance {
+                checks: limits.checks_per_month,
+                money: limits.money_per_month,
+            },
+            price: limits.check_price,
+        },
+        network_key: NetworkKey::derive(config.stripe.secret_key.expose_secret().as_bytes()),
+    }
 }

@@ -89,25 +89,32 @@ pub async fn record_event(
     Ok(done.rows_affected() == 1)
 }
 
-/// Records the reports of an attempt; those known already stay as they are.
+/// Records the reports of a locked attempt, each a check at this cost; those known already stay as they are. What was
+/// reserved for a new one is spent.
 pub async fn record_reports(
     tx: &mut Tx,
     attempt: AttemptId,
     reports: &BTreeSet<String>,
+    cost: u64,
 ) -> Result<(), StoreError> {
     if reports.is_empty() {
         return Ok(());
     }
     let reports: Vec<String> = reports.iter().cloned().collect();
-    sqlx::query!(
-        r#"INSERT INTO verification_reports (report_id, verification_id)
-           SELECT report_id, $2 FROM UNNEST($1::text[]) AS report_id
+    let done = sqlx::query!(
+        r#"INSERT INTO verification_reports (report_id, verification_id, livemode, cost)
+           SELECT named.report, v.id, v.livemode, $3 FROM UNNEST($1::text[]) AS named (report), verifications v
+           WHERE v.id = $2
            ON CONFLICT (report_id) DO NOTHING"#,
         &reports,
         attempt.0,
+        i64::try_from(cost).unwrap_or(i64::MAX),
     )
     .execute(&mut **tx)
     .await?;
+    if done.rows_affected() > 0 {
+        super::spend_reservations(tx, attempt).await?;
+    }
     Ok(())
 }
 

@@ -2,16 +2,19 @@
 //!
 //! Rows are locked in one order everywhere, each table by ascending key, so that no two transactions wait for each
 //! other: `stripe_events`, `users`, `verifications`, `verification_history`. A person's row comes before their attempts.
+//! Then come the advisory locks, a network's first, and the budget's last of all.
 
 mod api_keys;
 mod api_views;
 mod attempts;
 mod browser_sessions;
+mod budget;
 mod connection;
 mod error;
 mod hand_offs;
 mod idempotency;
 mod journal;
+mod limits;
 mod records;
 mod users;
 mod verifications;
@@ -30,6 +33,10 @@ pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
     find_browser_session, insert_browser_session, touch_browser_session,
 };
+pub use budget::{
+    Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,
+    release_reservations, spend_reservations,
+};
 pub use connection::{Db, Listener, MIGRATOR, Tx, connect, has_foreign_tables, listen};
 pub use error::StoreError;
 pub use hand_offs::{
@@ -37,6 +44,10 @@ pub use hand_offs::{
 };
 pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
 pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
+pub use limits::{
+    NetworkHash, NetworkKey, Standing, allow_attempt, find_standing, forget_creations,
+    record_creation, take_extra_attempt, view_standing, wait_of_network, wait_of_person,
+};
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
     list_attempts, list_deliveries, list_history, list_people,

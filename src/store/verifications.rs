@@ -271,6 +271,7 @@ pub async fn link_session(
 }
 
 /// Moves an unclaimed row's reports and history to `attempt` and removes the row; its knowledge is the caller's to merge.
+/// What was reserved for such a report is spent.
 pub async fn absorb_unclaimed(
     tx: &mut Tx,
     unclaimed: AttemptId,
@@ -296,7 +297,7 @@ pub async fn absorb_unclaimed(
     )
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    super::spend_reservations(tx, attempt).await
 }
 
 /// Saves what is known of a locked attempt, and all that follows from it. `refresh_in` is when Stripe is asked next; none clears it.

@@ -5,10 +5,12 @@
 
 mod again;
 mod ask;
+mod books;
 mod flight;
 mod hand_off;
 mod hear;
 mod manage;
+mod limits;
 mod observe;
 mod open;
 mod read;
@@ -25,6 +27,7 @@ use crate::{store::Db, stripe};
 pub use hand_off::{Asked, Followed, HandOff, Link, NewHandOff};
 pub use hear::{HearError, Heard};
 pub use manage::ManageError;
+pub use limits::{Limits, Outlook, Tries};
 pub use refresh::Refreshed;
 pub use start::{StartError, StartRequest, Started};
 
@@ -35,6 +38,8 @@ pub struct Settings {
     pub livemode: bool,
     /// Where Stripe sends the person back to.
     pub return_url: Url,
+    /// What it may cost.
+    pub limits: Limits,
 }
 
 /// The use cases. Cheap to clone; holds no state but the starts that are under way.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::Verifier;
 use crate::{
-    domain::{AttemptId, Doubt, Knowledge, Redaction, SessionId, Verdict, derive_person, refresh},
+    domain::{
+        AttemptId, Doubt, Knowledge, Redaction, SessionId, Status, Verdict, derive_person, refresh,
+    },
     store::{self, LockedUser, StoreError, Tx, Verification},
 };
 
@@ -160,11 +162,15 @@ impl Verifier {
         verification.status = after.verdict.as_ref().map(|verdict| verdict.status);
 
         store::save_verification(tx, verification, refresh_in).await?;
-        store::record_reports(tx, verification.id, &observation.knowledge.reports).await?;
+        let cost = self.settings.limits.budget.price;
+        store::record_reports(tx, verification.id, &observation.knowledge.reports, cost).await?;
         if before != after || from != verification.status {
             let to = verification.status;
             store::record_history(tx, verification.id, from, to, &observation.cause).await?;
             if let Some(user) = user {
+                if will_not_be_billed(verification) {
+                    store::release_reservations(tx, verification.id).await?;
+                }
                 self.derive(tx, user).await?;
                 store::notify_status(tx, user.id).await?;
                 self.flights.forget(&user.person);
@@ -178,6 +184,14 @@ impl Verifier {
         let facts = store::list_facts(tx, user.id, self.settings.livemode).await?;
         store::save_person(tx, user.id, &derive_person(&facts)).await
     }
+}
+
+/// No check can come of it any more. One that was verified has been checked, even if nobody told us its report yet.
+fn will_not_be_billed(verification: &Verification) -> bool {
+    let over = verification.gone
+        || verification.knowledge.redaction != Redaction::None
+        || verification.status == Some(Status::Canceled);
+    over && verification.status != Some(Status::Verified)
 }
 
 /// What of a row people can see.

@@ -12,6 +12,7 @@ use super::{
     Verifier,
     again::again_if_lost,
     ask::Found,
+    limits::refused,
     observe::{Observation, Source},
     read,
     start::{Opened, StartError, StartRequest, refusal},
@@ -34,6 +35,8 @@ enum Turn {
     Ours(Lease),
     Theirs,
     Over(StartError),
+    /// It may not cost anything more; nothing of the transaction is kept.
+    Refused(StartError),
 }
 
 /// One attempt, ours alone for a while.
@@ -59,6 +62,7 @@ impl Verifier {
                 .map_err(store_failure)?
             {
                 Turn::Over(reason) => return Err(reason),
+                Turn::Refused(reason) => return Err(refused(reason)),
                 Turn::Theirs if Instant::now() >= deadline => return Err(busy()),
                 Turn::Theirs => {
                     sleep(LEASE_POLL).await;
@@ -86,6 +90,7 @@ impl Verifier {
                     Settled::Open(opened) => Ok(Some(opened)),
                     Settled::Over => Ok(None),
                     Settled::Checked => Err(StartError::Processing),
+                    Settled::Refused(reason) => Err(refused(reason)),
                     Settled::Unusable => {
                         tracing::error!(
                             verification.id = %lease.attempt,
@@ -124,7 +129,7 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             let turn = self.choose_turn(&mut tx, request, holder).await;
-            if turn.is_ok() {
+            if !matches!(turn, Err(_) | Ok(Turn::Refused(_))) {
                 tx.commit().await?;
             }
             turn
@@ -152,6 +157,9 @@ impl Verifier {
                 if !store::claim_lease(tx, id, holder).await? {
                     return Ok(Turn::Theirs);
                 }
+                if let Err(reason) = self.reserve(tx, user.id, id).await? {
+                    return Ok(Turn::Refused(reason));
+                }
                 return Ok(Turn::Ours(Lease {
                     holder,
                     user: user.id,
@@ -165,9 +173,16 @@ impl Verifier {
         } else if user.status == UserStatus::Processing {
             return Ok(Turn::Over(StartError::Processing));
         }
-        self.begin_attempt(tx, user.id, request.client, holder)
-            .await
-            .map(Turn::Ours)
+        if let Err(reason) = self.may_create(tx, user.id, request.address).await? {
+            return Ok(Turn::Refused(reason));
+        }
+        let lease = self
+            .begin_attempt(tx, user.id, request.client, holder)
+            .await?;
+        Ok(match self.reserve(tx, user.id, lease.attempt).await? {
+            Ok(()) => Turn::Ours(lease),
+            Err(reason) => Turn::Refused(reason),
+        })
     }
 
     async fn begin_attempt(
@@ -225,13 +240,25 @@ impl Verifier {
             let mut tx = self.db.begin().await?;
             let user = store::lock_user(&mut tx, lease.user).await?;
             let settled = match self.attach(&mut tx, lease.attempt, session).await? {
-                None => Settled::Over,
+                None => {
+                    store::release_reservations(&mut tx, lease.attempt).await?;
+                    Settled::Over
+                }
                 Some(mut row) => {
                     let observation = read::answer(reply, None, cause);
                     self.fold(&mut tx, Some(&user), &mut row, &observation)
                         .await?;
                     store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
-                    Settled::of(&row, session, &reply.value)
+                    match Settled::of(&row, session, &reply.value) {
+                        // The answer may have told of a report: then the next one is to be reserved.
+                        Settled::Open(opened) => {
+                            match self.reserve(&mut tx, user.id, lease.attempt).await? {
+                                Ok(()) => Settled::Open(opened),
+                                Err(reason) => Settled::Refused(reason),
+                            }
+                        }
+                        settled => settled,
+                    }
                 }
             };
             if matches!(settled, Settled::Over) {
@@ -261,6 +288,7 @@ impl Verifier {
                 self.fold(&mut tx, Some(&user), &mut row, &observation)
                     .await?;
             }
+            store::release_reservations(&mut tx, lease.attempt).await?;
             store::close_attempt(&mut tx, lease.attempt).await?;
             tx.commit().await?;
             Ok(())
@@ -272,6 +300,7 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             store::lock_user(&mut tx, lease.user).await?;
+            store::release_reservations(&mut tx, lease.attempt).await?;
             store::close_attempt(&mut tx, lease.attempt).await?;
             store::record_history(&mut tx, lease.attempt, None, None, why).await?;
             tx.commit().await?;
@@ -303,6 +332,8 @@ enum Settled {
     Over,
     /// Its document is being checked, or has been.
     Checked,
+    /// It waits, but what it may yet cost is not to be had.
+    Refused(StartError),
     /// Nothing can be said of it, so nothing was changed.
     Unusable,
 }

@@ -68,6 +68,21 @@ pub enum StartError {
     /// Their document is being checked.
     #[error("the person's document is being checked")]
     Processing,
+    /// Every attempt they may have was billed; the operator can allow another.
+    #[error("the person has used every attempt")]
+    AttemptsExhausted,
+    /// Too many sessions were made for them, or for their address.
+    #[error("too many sessions were made for this person or address")]
+    RateLimited {
+        /// When the next may be.
+        retry_after: Duration,
+    },
+    /// Nothing is left for anybody who has nothing reserved.
+    #[error("the budget is used up")]
+    BudgetExhausted {
+        /// When the day or the month ends.
+        retry_after: Duration,
+    },
     /// Another process is at it.
     #[error("another request is opening this person's session; try again")]
     Busy {

@@ -11,7 +11,7 @@ use verigate::{
     verification::{Heard, Settings, Verifier},
 };
 
-use crate::{deliveries::Delivery, support::database::TestDb};
+use crate::{deliveries::Delivery, support::database::TestDb, world::no_limits};
 
 const NOW: i64 = 1_780_000_000;
 
@@ -23,6 +23,7 @@ fn deaf_verifier(db: &TestDb) -> Verifier {
     let settings = Settings {
         livemode: false,
         return_url: "http://localhost/submitted".parse().unwrap(),
+        limits: no_limits(),
     };
     Verifier::new(store::connect(&url, 4).unwrap(), client, settings)
 }

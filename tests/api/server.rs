@@ -11,9 +11,9 @@ use verigate::{
     clock::Clock,
     config::{Config, Mode},
     http::{AppState, Hub, Lifecycle, Parts, router, serve},
-    store,
+    store::{self, NetworkKey},
     stripe::{self, signature},
-    verification::{Settings, Verifier},
+    verification::{Limits, Settings, Verifier},
 };
 
 use crate::{
@@ -228,6 +228,7 @@ fn verifier(config: &Config, db: store::Db, stripe: &FakeStripe) -> Verifier {
         Settings {
             livemode,
             return_url,
+            limits: Limits::none(NetworkKey::derive(b"")),
         },
     )
 }

@@ -11,12 +11,12 @@ use verigate::{
     clock::Clock,
     config::{Config, Mode},
     domain::{Client, Person},
-    store,
+    store::{self, NetworkKey},
     stripe::{
         self,
         event::{self, Event},
     },
-    verification::{Settings, StartError, StartRequest, Started, Verifier},
+    verification::{Limits, Settings, StartError, StartRequest, Started, Verifier},
 };
 
 use crate::{
@@ -278,6 +278,21 @@ pub(crate) fn verifier(
     stripe: &str,
     adapt: impl FnOnce(&mut stripe::Settings),
 ) -> Verifier {
+    limited(database, stripe, no_limits(), adapt)
+}
+
+/// Nothing is limited.
+pub(crate) fn no_limits() -> Limits {
+    Limits::none(NetworkKey::derive(b"sk_test_1"))
+}
+
+/// The same, with limits.
+pub(crate) fn limited(
+    database: &str,
+    stripe: &str,
+    limits: Limits,
+    adapt: impl FnOnce(&mut stripe::Settings),
+) -> Verifier {
     let mut settings = stripe::Settings::new(stripe.parse().unwrap(), "sk_test_1".into());
     settings.first_delay = Duration::from_millis(1);
     settings.rate_per_second = 10_000;
@@ -286,6 +301,7 @@ pub(crate) fn verifier(
     let settings = Settings {
         livemode: false,
         return_url: "http://localhost/submitted".parse().unwrap(),
+        limits,
     };
     let db = store::connect(&SecretString::from(database.to_owned()), 4).unwrap();
     Verifier::new(db, client, settings)

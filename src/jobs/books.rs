@@ -1,0 +1,30 @@
+//! Watches the budget: measures it, warns, and clears away what no limit counts any more.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::verification::Verifier;
+
+/// How late a warning may be; the limits themselves are kept by every start.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Runs until `shutdown`; a step under way is finished first.
+pub async fn run_books(verifier: Verifier, shutdown: CancellationToken) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = verifier.keep_books().await {
+            // The refresh worker, which asks more often, has told of a database that is away.
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "the budget could not be watched"
+            );
+        }
+    }
+}

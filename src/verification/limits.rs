@@ -1,0 +1,254 @@
+//! What a start may cost: who may try once more, who may have a session made, and whether there is money left for it.
+//!
+//! Everything is decided in the start's own transaction, with the person locked. Only what is refused there is refused:
+//! a count in memory may not say what money does.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{StartError, Verifier};
+use crate::{
+    domain::{AttemptId, Budget, Network, Person, UserId},
+    store::{self, NetworkKey, NewReservation, Standing, StoreError, Tx},
+};
+
+/// The limits that guard money. `None` is no limit.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Billed checks of one person in a day, UTC.
+    pub attempts_per_day: Option<u32>,
+    /// Billed checks of one person.
+    pub attempts_in_total: Option<u32>,
+    /// Sessions made for one person in an hour.
+    pub creations_per_user_per_hour: Option<u32>,
+    /// Sessions made for one client network in an hour.
+    pub creations_per_address_per_hour: Option<u32>,
+    /// What everybody together may cost.
+    pub budget: Budget,
+    /// Hides the networks that sessions were made for.
+    pub network_key: NetworkKey,
+}
+
+impl Limits {
+    /// Nothing is limited.
+    pub fn none(network_key: NetworkKey) -> Self {
+        Self {
+            attempts_per_day: None,
+            attempts_in_total: None,
+            creations_per_user_per_hour: None,
+            creations_per_address_per_hour: None,
+            budget: Budget::default(),
+            network_key,
+        }
+    }
+
+    fn tries(&self, standing: &Standing) -> Tries {
+        let left =
+            |most: Option<u32>, used: u64| most.map(|most| u64::from(most).saturating_sub(used));
+        let today = left(self.attempts_per_day, standing.today);
+        let ever = left(self.attempts_in_total, standing.ever);
+        match (today, ever) {
+            (_, Some(0)) => Tries::UsedUp,
+            (Some(0), _) => Tries::UsedToday {
+                day_ends_in: standing.day_ends_in,
+            },
+            (None, None) => Tries::Unlimited,
+            (today, ever) => {
+                let left = today.into_iter().chain(ever).min().unwrap_or(0);
+                Tries::Left(u32::try_from(left).unwrap_or(u32::MAX))
+            }
+        }
+    }
+}
+
+/// How often a person may still try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tries {
+    /// As often as they like.
+    Unlimited,
+    /// So often.
+    Left(u32),
+    /// Not before tomorrow, UTC.
+    UsedToday {
+        /// Until then.
+        day_ends_in: Duration,
+    },
+    /// Only if the operator allows another.
+    UsedUp,
+}
+
+impl Tries {
+    fn are_used(self) -> bool {
+        matches!(self, Self::UsedToday { .. } | Self::UsedUp)
+    }
+}
+
+/// What a start would come to, as far as it can be known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// How often the person may still try.
+    pub tries: Tries,
+    /// The budget is used up, for so long; never for whom something is reserved.
+    pub closed_for: Option<Duration>,
+}
+
+impl Verifier {
+    /// Allows a person one attempt beyond the limits of attempts. False if we have not met them.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn allow_attempt(&self, person: &Person) -> Result<bool, StoreError> {
+        store::allow_attempt(&self.db, person).await
+    }
+
+    /// What a start would come to. It promises nothing: the start itself decides.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn outlook(&self, person: &Person) -> Result<Outlook, StoreError> {
+        let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
+        let standing = store::view_standing(&self.db, person, livemode).await?;
+        let standing = standing.unwrap_or_default();
+        let extra = standing.extra_attempts + u64::from(standing.by_extra);
+        let tries = match limits.tries(&standing) {
+            used if used.are_used() && extra > 0 => {
+                Tries::Left(u32::try_from(extra).unwrap_or(u32::MAX))
+            }
+            tries => tries,
+        };
+        let closed_for = if standing.reserved || !limits.budget.is_limited() {
+            None
+        } else {
+            let mut tx = self.db.begin().await?;
+            let books = store::read_books(&mut tx, livemode).await?;
+            limits.budget.closed_for(&books.usage)
+        };
+        Ok(Outlook { tries, closed_for })
+    }
+
+    /// May a session be made for this locked person? Counts it if so; the caller forgets all if not.
+    pub(super) async fn may_create(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        address: Option<IpAddr>,
+    ) -> Result<Result<(), StartError>, StoreError> {
+        let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
+        let standing = store::find_standing(tx, user, None, livemode).await?;
+        if limits.tries(&standing).are_used() && standing.extra_attempts == 0 {
+            return Ok(Err(StartError::AttemptsExhausted));
+        }
+        // Without the lock, so that a crowd before a closed door is not served one by one.
+        if let Err(closed) = self.is_within_budget(tx).await? {
+            return Ok(Err(closed));
+        }
+        if let Some(most) = limits.creations_per_user_per_hour
+            && let Some(retry_after) = store::wait_of_person(tx, user, livemode, most).await?
+        {
+            return Ok(Err(StartError::RateLimited { retry_after }));
+        }
+        if let Some(most) = limits.creations_per_address_per_hour
+            && let Some(address) = address
+        {
+            let network = limits.network_key.hash(Network::of(address));
+            if let Some(retry_after) = store::wait_of_network(tx, &network, most).await? {
+                return Ok(Err(StartError::RateLimited { retry_after }));
+            }
+            store::record_creation(tx, &network).await?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Takes the reservation under which a locked person's attempt may be handed out now: for its next report, and once
+    /// for each, however often that is asked for. Where something is reserved already, a full budget stops nobody.
+    pub(super) async fn reserve(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        attempt: AttemptId,
+    ) -> Result<Result<(), StartError>, StoreError> {
+        let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
+        let standing = store::find_standing(tx, user, Some(attempt), livemode).await?;
+        let needs_extra = limits.tries(&standing).are_used() && !standing.by_extra;
+        if needs_extra && standing.extra_attempts == 0 {
+            return Ok(Err(StartError::AttemptsExhausted));
+        }
+        if !standing.reserved {
+            if let Err(closed) = self.is_within_budget(tx).await? {
+                return Ok(Err(closed));
+            }
+            if limits.budget.is_limited() {
+                store::lock_budget(tx, livemode).await?;
+                if let Err(closed) = self.is_within_budget(tx).await? {
+                    return Ok(Err(closed));
+                }
+            }
+        }
+        if needs_extra {
+            store::take_extra_attempt(tx, user).await?;
+        }
+        let new = NewReservation {
+            attempt,
+            reports: standing.reports,
+            livemode,
+            cost: limits.budget.price,
+            extra: needs_extra || standing.by_extra,
+        };
+        store::put_reservation(tx, &new).await?;
+        Ok(Ok(()))
+    }
+
+    async fn is_within_budget(&self, tx: &mut Tx) -> Result<Result<(), StartError>, StoreError> {
+        let budget = &self.settings.limits.budget;
+        if !budget.is_limited() {
+            return Ok(Ok(()));
+        }
+        let books = store::read_books(tx, self.settings.livemode).await?;
+        Ok(match budget.closed_for(&books.usage) {
+            None => Ok(()),
+            Some(retry_after) => Err(StartError::BudgetExhausted { retry_after }),
+        })
+    }
+}
+
+/// Counts what the limits kept from being asked of Stripe.
+pub(super) fn refused(reason: StartError) -> StartError {
+    let limit = match reason {
+        StartError::AttemptsExhausted => "attempts",
+        StartError::RateLimited { .. } => "creations",
+        _ => "budget",
+    };
+    metrics::counter!("verigate_starts_refused_total", "limit" => limit).increment(1);
+    reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tries(per_day: Option<u32>, in_total: Option<u32>, today: u64, ever: u64) -> Tries {
+        let limits = Limits {
+            attempts_per_day: per_day,
+            attempts_in_total: in_total,
+            ..Limits::none(NetworkKey::derive(b""))
+        };
+        limits.tries(&Standing {
+            today,
+            ever,
+            ..Standing::default()
+        })
+    }
+
+    #[test]
+    fn the_narrower_of_both_limits_counts_and_the_longer_one_is_told() {
+        let tomorrow = Tries::UsedToday {
+            day_ends_in: Duration::ZERO,
+        };
+        assert_eq!(tries(None, None, 9, 9), Tries::Unlimited);
+        assert_eq!(tries(Some(5), Some(10), 0, 0), Tries::Left(5));
+        assert_eq!(tries(Some(5), Some(10), 1, 8), Tries::Left(2));
+        assert_eq!(tries(Some(5), None, 5, 5), tomorrow);
+        assert_eq!(tries(Some(5), Some(10), 6, 9), tomorrow);
+        assert_eq!(tries(Some(5), Some(10), 5, 10), Tries::UsedUp);
+        assert_eq!(tries(None, Some(10), 0, 11), Tries::UsedUp);
+    }
+}
