@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    auth::CurrentUser, body, error::Error, present::Shape, router::VERIFY, state::Starter,
+    address::ClientAddress, auth::CurrentUser, body, error::Error, present::Shape, router::VERIFY,
+    state::Starter,
 };
 use crate::{
     domain::Client,
@@ -27,6 +28,7 @@ const LIMIT: usize = 16 * 1024;
 /// `POST /create-verification-session`.
 pub(crate) async fn create_session(
     user: CurrentUser,
+    address: ClientAddress,
     State(starter): State<Starter>,
     request: Request,
 ) -> Response {
@@ -34,7 +36,7 @@ pub(crate) async fn create_session(
     match body::read(&parts.headers, body, LIMIT).await {
         Ok(body) => {
             let client = wished(&body).unwrap_or_else(|| guessed(&parts.headers));
-            answer(&starter, &user, client).await
+            answer(&starter, &user, address, client).await
         }
         Err(error) => error.into_response(),
     }
@@ -43,12 +45,16 @@ pub(crate) async fn create_session(
 /// `POST /verification-sessions`: the address the phone SDKs' examples call.
 pub(crate) async fn create_native_session(
     user: CurrentUser,
+    address: ClientAddress,
     State(starter): State<Starter>,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
     match body::read(&parts.headers, body, LIMIT).await {
-        Ok(body) => answer(&starter, &user, wished(&body).unwrap_or(Client::Native)).await,
+        Ok(body) => {
+            let client = wished(&body).unwrap_or(Client::Native);
+            answer(&starter, &user, address, client).await
+        }
         Err(error) => Shape::Json.of(error),
     }
 }
@@ -86,18 +92,31 @@ fn served(client: Client, native: bool) -> Client {
     }
 }
 
-async fn answer(by: &Starter, user: &CurrentUser, client: Client) -> Response {
+async fn answer(
+    by: &Starter,
+    user: &CurrentUser,
+    address: ClientAddress,
+    client: Client,
+) -> Response {
     let client = served(client, by.native);
-    let mut request = StartRequest::new(user.person().clone(), client);
-    request.policy = user.session().and_then(|session| session.policy.clone());
+    let request = StartRequest {
+        policy: user.session().and_then(|session| session.policy.clone()),
+        address: address.0,
+        ..StartRequest::new(user.person().clone(), client)
+    };
     let outcome = by.verifier.start(&request).await;
     match (outcome, client) {
         (Ok(started), Client::Redirect) => go_to_stripe(&started),
         (Ok(started), Client::Modal | Client::Native) => Json(Answer::of(&started)).into_response(),
         // The page says where things stand better than an error could.
-        (Err(StartError::AlreadyVerified | StartError::Processing), Client::Redirect) => {
-            Redirect::to(VERIFY).into_response()
-        }
+        (
+            Err(
+                StartError::AlreadyVerified
+                | StartError::Processing
+                | StartError::AttemptsExhausted,
+            ),
+            Client::Redirect,
+        ) => Redirect::to(VERIFY).into_response(),
         (Err(error), Client::Redirect) => Shape::Page.of(error.into()),
         (Err(error), Client::Modal | Client::Native) => Shape::Json.of(error.into()),
     }
@@ -137,6 +156,11 @@ impl From<StartError> for Error {
         match error {
             StartError::AlreadyVerified => Self::Conflict("already_verified"),
             StartError::Processing => Self::Conflict("verification_processing"),
+            StartError::AttemptsExhausted => Self::Forbidden("attempts_exhausted"),
+            StartError::RateLimited { retry_after } => Self::TooMany { retry_after },
+            StartError::BudgetExhausted { retry_after } => {
+                Self::away("budget_exhausted", retry_after, error)
+            }
             StartError::Busy { retry_after } => Self::away("busy", retry_after, error),
             StartError::Unreachable { retry_after } => {
                 Self::away("stripe_unreachable", retry_after, error)

@@ -188,6 +188,13 @@ impl Error {
             Self::Forbidden("cross_site") => {
                 "This request did not come from a page of this server. Open the page and try again."
             }
+            Self::Forbidden("attempts_exhausted") => {
+                "Every attempt is used. Support will look into it and can allow another."
+            }
+            Self::Unavailable {
+                code: "budget_exhausted",
+                ..
+            } => "No more checks are made for now. Try again later.",
             Self::Conflict("already_verified") => "This person is verified already.",
             Self::Conflict("verification_processing") => {
                 "The document is being checked. Wait for the result."

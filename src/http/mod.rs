@@ -1,5 +1,6 @@
 //! Everything that answers HTTP: routes, guards, handlers and pages.
 
+mod address;
 mod api;
 mod assets;
 mod auth;

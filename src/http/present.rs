@@ -184,6 +184,10 @@ fn log(error: &Error) {
         Error::Upstream(_) | Error::Internal(_) => {
             tracing::error!(status, code = error.code(), causes, "{error}");
         }
+        // Warned of once, and asked for by a crowd.
+        Error::Unavailable { code, .. } if *code == "budget_exhausted" => {
+            tracing::debug!(status, code, "{error}");
+        }
         Error::Unavailable { .. } => {
             tracing::warn!(status, code = error.code(), causes, "{error}");
         }

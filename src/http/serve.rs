@@ -1,9 +1,14 @@
 //! The public listener: how many connections, how long a silent one is kept, and how they end.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -14,7 +19,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::lifecycle::Lifecycle;
+use super::{address::Peer, lifecycle::Lifecycle};
 
 /// Connections at once; further ones wait in the kernel's queue.
 const MOST: usize = 16_384;
@@ -41,8 +46,12 @@ async fn serve_patiently(
     http.timer(TokioTimer::new()).header_read_timeout(silence);
     let accepting = async {
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            let stream = accept(&listener).await;
+            let (stream, peer) = accept(&listener).await;
             let service = TowerToHyperService::new(router.clone());
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
+                service.call(request)
+            });
             let connection = http.serve_connection(TokioIo::new(stream), service);
             let connection = open.watch(connection);
             tokio::spawn(async move {
@@ -60,13 +69,13 @@ async fn serve_patiently(
     open.shutdown().await;
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Events are small and should not wait for company; without it they are only later.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, peer);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -91,7 +100,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use axum::routing::get;
-    use std::net::SocketAddr;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::Notify,

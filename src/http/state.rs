@@ -6,6 +6,7 @@ use axum::{extract::FromRef, http::header::InvalidHeaderValue};
 use secrecy::SecretString;
 
 use super::{
+    address::TrustedProxies,
     api::Backend,
     auth::{Auth, CurrentUser, SessionCookie, Sessions, Source, Tokens},
     cors::Sharing,
@@ -55,6 +56,7 @@ pub struct AppState {
     people: People,
     starter: Starter,
     door: Door,
+    proxies: TrustedProxies,
     webhook: Webhook,
     backend: Backend,
     hub: Hub,
@@ -113,6 +115,7 @@ impl AppState {
                 verifier,
                 native: is_dev,
             },
+            proxies: TrustedProxies::new(&config.limits.trusted_proxies),
             webhook: Webhook {
                 verifier: deliveries,
                 clock,
