@@ -14,6 +14,7 @@ mod deliveries;
 mod dev;
 mod explain;
 mod hand_off;
+mod limits;
 mod observe;
 mod orders;
 mod outage;
