@@ -106,8 +106,10 @@
 
   function showWait(seconds) {
     const slot = find("main [data-wait]");
-    if (seconds > 0 && seconds < 60) slot.textContent = slot.dataset.seconds.replace("{n}", Math.max(2, seconds));
-    if (seconds >= 60) slot.textContent = slot.dataset.minutes.replace("{n}", Math.max(2, Math.round(seconds / 60)));
+    if (!(seconds > 0)) return;
+    const units = [["days", 86400], ["hours", 3600], ["minutes", 60]];
+    const [unit, size] = units.find(([, size]) => seconds >= 1.5 * size) ?? ["seconds", 1];
+    slot.textContent = slot.dataset[unit].replace("{n}", Math.max(2, Math.round(seconds / size)));
   }
 
   // Where the server has a page that says it, that page is shown.

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     domain::{Person, UserStatus},
     store::PersonView,
+    verification::{Outlook, Tries},
 };
 
 /// Stripe is asked on arrival, and a person is not kept waiting for it.
@@ -39,6 +40,12 @@ pub(crate) async fn show_verify(
         view = find_after_a_look(&people, &starter, user.person()).await?;
     }
     let state = state_before(view.as_ref());
+    let state = if can_begin(&state) {
+        let outlook = outlook(&starter, user.person()).await;
+        within(outlook, state, true)
+    } else {
+        state
+    };
     page(&site, &user, view.as_ref(), &state)
 }
 
@@ -59,7 +66,56 @@ pub(crate) async fn show_submitted(
     };
     let view = find_after_a_look(&people, &starter, user.person()).await?;
     let state = state_after(view.as_ref());
+    let state = if can_begin(&state) {
+        let outlook = outlook(&starter, user.person()).await;
+        // Whoever comes from a check is told how it went, before anything else.
+        let came_for_news = matches!(state, VerifyState::AnotherTry { .. });
+        within(outlook, state, !came_for_news)
+    } else {
+        state
+    };
     page(&site, &user, view.as_ref(), &state)
+}
+
+/// What a click would come to, if that can be known soon; the click itself decides.
+async fn outlook(starter: &Starter, person: &Person) -> Option<Outlook> {
+    let outlook = tokio::time::timeout(PATIENCE, starter.verifier.outlook(person)).await;
+    outlook.ok()?.ok()
+}
+
+/// Does the page offer to begin?
+fn can_begin(state: &VerifyState) -> bool {
+    match state {
+        VerifyState::NotStarted { .. }
+        | VerifyState::AnotherTry { .. }
+        | VerifyState::Declined
+        | VerifyState::NoCamera
+        | VerifyState::Closed => true,
+        VerifyState::Waiting
+        | VerifyState::Processing
+        | VerifyState::Verified { .. }
+        | VerifyState::CannotRetry { .. }
+        | VerifyState::Unavailable { .. } => false,
+    }
+}
+
+/// Says before the click what the limits would say after it.
+fn within(outlook: Option<Outlook>, state: VerifyState, tell_budget: bool) -> VerifyState {
+    let Some(outlook) = outlook else {
+        return state;
+    };
+    match (outlook.tries, outlook.closed_for, state) {
+        (Tries::UsedUp, ..) => VerifyState::tries_used(false),
+        (Tries::UsedToday { .. }, ..) => VerifyState::tries_used(true),
+        (_, Some(wait), _) if tell_budget => VerifyState::Unavailable {
+            retry_after: Some(wait.as_secs().max(1)),
+        },
+        (Tries::Left(left), _, VerifyState::AnotherTry { advice, .. }) => VerifyState::AnotherTry {
+            advice,
+            tries_left: Some(left),
+        },
+        (_, _, state) => state,
+    }
 }
 
 /// Asks Stripe first. Whatever keeps it from answering, the page says what we know.

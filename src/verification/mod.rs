@@ -9,8 +9,8 @@ mod books;
 mod flight;
 mod hand_off;
 mod hear;
-mod manage;
 mod limits;
+mod manage;
 mod observe;
 mod open;
 mod read;
@@ -26,8 +26,8 @@ use crate::{store::Db, stripe};
 
 pub use hand_off::{Asked, Followed, HandOff, Link, NewHandOff};
 pub use hear::{HearError, Heard};
-pub use manage::ManageError;
 pub use limits::{Limits, Outlook, Tries};
+pub use manage::ManageError;
 pub use refresh::Refreshed;
 pub use start::{StartError, StartRequest, Started};
 

@@ -2,7 +2,7 @@
 
 mod words;
 
-use words::{FAILURES, UNKNOWN};
+use words::{FAILURES, Failure, TRIES_USED, TRIES_USED_TODAY, UNKNOWN};
 
 /// Whether trying again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,12 +38,28 @@ pub fn advice(code: Option<&str>) -> Advice {
         .iter()
         .find(|failure| failure.codes.contains(&code))
         .unwrap_or(&UNKNOWN);
-    Advice {
-        code: code.to_owned(),
-        heading: words.heading,
-        reason: words.reason,
-        tips: words.tips,
-        retry: words.retry,
+    words.about(code)
+}
+
+/// What to tell a person who has used every try: for good, or only those of the day.
+pub fn tries_used(only_today: bool) -> Advice {
+    let words = if only_today {
+        &TRIES_USED_TODAY
+    } else {
+        &TRIES_USED
+    };
+    words.about("attempts_exhausted")
+}
+
+impl Failure {
+    fn about(&self, code: &str) -> Advice {
+        Advice {
+            code: code.to_owned(),
+            heading: self.heading,
+            reason: self.reason,
+            tips: self.tips,
+            retry: self.retry,
+        }
     }
 }
 
@@ -146,7 +162,8 @@ mod tests {
 
     #[test]
     fn the_words_are_short_plain_and_blame_nobody() {
-        for words in FAILURES.iter().chain([&UNKNOWN]) {
+        let ours = [&UNKNOWN, &TRIES_USED, &TRIES_USED_TODAY];
+        for words in FAILURES.iter().chain(ours) {
             let sentences = [words.reason, words.tips[0], words.tips[1]];
             assert!(words.heading.chars().count() <= 42, "{}", words.heading);
             assert!(!words.heading.ends_with('.'));

@@ -34,6 +34,30 @@ pub(super) const UNKNOWN: Failure = Failure {
     retry: Retry::Other,
 };
 
+/// Every check a person may have was made; no code of Stripe's.
+pub(super) const TRIES_USED: Failure = Failure {
+    codes: &[],
+    heading: "You have used all your tries",
+    reason: "We could not verify you so far. We will look into it.",
+    tips: [
+        "If you cannot wait, contact help and ask for another try.",
+        "Say which document you used, and do not send a picture of it.",
+    ],
+    retry: Retry::No,
+};
+
+/// The same, but only for the day.
+pub(super) const TRIES_USED_TODAY: Failure = Failure {
+    codes: &[],
+    heading: "You have used today’s tries",
+    reason: "We could not verify you so far, and tries are limited each day.",
+    tips: [
+        "Try again tomorrow. The new day begins at midnight UTC.",
+        "If you cannot wait, contact help and ask for another try.",
+    ],
+    retry: Retry::No,
+};
+
 /// In the order of a verification: the start, the document, the number, the selfie, the ways to reach.
 pub(super) const FAILURES: &[Failure] = &[
     Failure {

@@ -137,6 +137,20 @@ fn states() -> Vec<(&'static str, VerifyState)> {
                 tries_left: Some(2),
             },
         ),
+        ("tries-used", VerifyState::tries_used(false)),
+        ("tries-used-today", VerifyState::tries_used(true)),
+        (
+            "budget-spent",
+            VerifyState::Unavailable {
+                retry_after: Some(7 * 3600),
+            },
+        ),
+        (
+            "budget-of-the-month-spent",
+            VerifyState::Unavailable {
+                retry_after: Some(9 * 86_400),
+            },
+        ),
         ("declined", VerifyState::Declined),
         ("no-camera", VerifyState::NoCamera),
         ("closed", VerifyState::Closed),

@@ -80,6 +80,13 @@ impl VerifyState {
         }
     }
 
+    /// Every check the person may have was made: for good, or only those of the day.
+    pub(crate) fn tries_used(only_today: bool) -> Self {
+        Self::CannotRetry {
+            advice: domain::tries_used(only_today),
+        }
+    }
+
     /// The page's one heading: the state, not the feature.
     pub(super) fn heading(&self) -> &'static str {
         match self {

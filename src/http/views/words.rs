@@ -9,8 +9,9 @@ pub(super) fn wait(seconds: Option<u64>) -> String {
         Some(1) => "in a second".to_owned(),
         Some(n @ 2..=59) => format!("in {n} seconds"),
         Some(60..=89) => "in about a minute".to_owned(),
-        Some(n @ 90..=5369) => format!("in about {} minutes", (n + 30) / 60),
-        Some(5370..) => "in a few hours".to_owned(),
+        Some(n @ 90..=5399) => format!("in about {} minutes", (n + 30) / 60),
+        Some(n @ 5400..=129_599) => format!("in about {} hours", (n + 1800) / 3600),
+        Some(n @ 129_600..) => format!("in about {} days", n.div_ceil(86_400)),
     }
 }
 
@@ -50,9 +51,11 @@ mod tests {
             (Some(60), "in about a minute"),
             (Some(89), "in about a minute"),
             (Some(90), "in about 2 minutes"),
-            (Some(5369), "in about 89 minutes"),
-            (Some(5370), "in a few hours"),
-            (Some(u64::MAX), "in a few hours"),
+            (Some(5399), "in about 90 minutes"),
+            (Some(5400), "in about 2 hours"),
+            (Some(129_599), "in about 36 hours"),
+            (Some(129_600), "in about 2 days"),
+            (Some(2_678_400), "in about 31 days"),
         ] {
             assert_eq!(wait(seconds), words);
         }
