@@ -2,6 +2,7 @@
 
 #[cfg(feature = "dev")]
 mod dev;
+mod policies;
 mod signals;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -84,6 +85,7 @@ impl App {
                 livemode: config.stripe.livemode,
                 return_url: return_url(&config.public_url)?,
                 limits: limits(&config),
+                policies: policies::policies(&config.policies),
             },
         );
         let Pools { db, intake_db } = pools;

@@ -8,6 +8,7 @@
 //! | [`person`] | the status of a person, out of all of their attempts |
 //! | [`budget`] | what all of them together may cost |
 //! | [`network`] | whose address counts as one |
+//! | [`policy`] | the same under one policy, out of those that satisfy it |
 //! | [`failure`] | failure codes, in words that help |
 //! | [`api_key`] | keys of applications, and what each may do |
 //! | [`request`] | who asks to be verified, and through what |
@@ -31,6 +32,7 @@ pub mod masked;
 mod model;
 pub mod network;
 pub mod person;
+pub mod policy;
 pub mod refresh;
 pub mod request;
 pub mod return_address;
@@ -46,6 +48,7 @@ pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
 pub use masked::mask_email;
 pub use network::Network;
 pub use person::{AttemptFacts, PersonState, derive_person};
+pub use policy::{AttemptUnder, Standing, derive_standing};
 pub use request::{Client, Person};
 pub use return_address::{ReturnAddress, ReturnAddressError, ReturnRule, ReturnRuleError};
 pub use status::{Redaction, Status, UserStatus};

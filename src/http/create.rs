@@ -100,8 +100,8 @@ async fn answer(
 ) -> Response {
     let client = served(client, by.native);
     let request = StartRequest {
-        policy: user.session().and_then(|session| session.policy.clone()),
         address: address.0,
+        policy: user.policy().map(str::to_owned),
         ..StartRequest::new(user.person().clone(), client)
     };
     let outcome = by.verifier.start(&request).await;
@@ -167,7 +167,7 @@ impl From<StartError> for Error {
             }
             StartError::Unavailable => Self::unavailable("unavailable", error),
             StartError::Refused => Self::Upstream(Arc::new(error)),
-            StartError::Broken => Self::internal(error),
+            StartError::UnknownPolicy | StartError::Broken => Self::internal(error),
         }
     }
 }

@@ -31,13 +31,13 @@ pub(crate) async fn show_verify(
     State(starter): State<Starter>,
     State(site): State<Site>,
 ) -> Result<Response, Error> {
-    let mut view = people.find(user.person()).await?;
+    let mut view = people.find(user.person(), user.policy()).await?;
     // A check is over within minutes: whoever finds one running may have one that Stripe has finished, or forgotten.
     if view
         .as_ref()
         .is_some_and(|view| view.status == UserStatus::Processing)
     {
-        view = find_after_a_look(&people, &starter, user.person()).await?;
+        view = find_after_a_look(&people, &starter, &user).await?;
     }
     let state = state_before(view.as_ref());
     let state = if can_begin(&state) {
@@ -64,7 +64,7 @@ pub(crate) async fn show_submitted(
             },
         );
     };
-    let view = find_after_a_look(&people, &starter, user.person()).await?;
+    let view = find_after_a_look(&people, &starter, &user).await?;
     let state = state_after(view.as_ref());
     let state = if can_begin(&state) {
         let outlook = outlook(&starter, user.person()).await;
@@ -122,10 +122,10 @@ fn within(outlook: Option<Outlook>, state: VerifyState, tell_budget: bool) -> Ve
 async fn find_after_a_look(
     people: &People,
     starter: &Starter,
-    person: &Person,
+    user: &CurrentUser,
 ) -> Result<Option<PersonView>, Error> {
-    let _ = tokio::time::timeout(PATIENCE, starter.verifier.look(person)).await;
-    people.find(person).await
+    let _ = tokio::time::timeout(PATIENCE, starter.verifier.look(user.person())).await;
+    people.find(user.person(), user.policy()).await
 }
 
 fn page(

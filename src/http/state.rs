@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     domain::Person,
     store::{self, Db, PersonView, StoreError},
-    verification::Verifier,
+    verification::{Policies, Verifier},
 };
 
 /// What the HTTP layer is built from.
@@ -103,6 +103,7 @@ impl AppState {
             people: People {
                 db: db.clone(),
                 livemode: config.stripe.livemode,
+                policies: verifier.policies().clone(),
             },
             door: Door {
                 verifier: verifier.clone(),
@@ -229,12 +230,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct People {
     db: Db,
     livemode: bool,
+    policies: Policies,
 }
 
 impl People {
-    /// `None` for somebody we have not met.
-    pub(crate) async fn find(&self, person: &Person) -> Result<Option<PersonView>, Error> {
-        let view = store::find_person_view(&self.db, person, self.livemode);
+    /// How somebody stands under a policy, or under the default one; `None` for somebody we have not met.
+    pub(crate) async fn find(
+        &self,
+        person: &Person,
+        policy: Option<&str>,
+    ) -> Result<Option<PersonView>, Error> {
+        let policy = self.policies.find(policy).map_err(Error::internal)?;
+        let view = store::find_person_view(&self.db, person, self.livemode, &policy.satisfied_by);
         match tokio::time::timeout(PATIENCE, view).await {
             Ok(view) => Ok(view?),
             Err(too_late) => Err(Error::unavailable("unavailable", too_late)),

@@ -115,7 +115,7 @@ pub(crate) async fn show_status(
     user: CurrentUser,
     State(people): State<People>,
 ) -> Result<Json<Report>, Error> {
-    let view = people.find(user.person()).await?;
+    let view = people.find(user.person(), user.policy()).await?;
     Ok(Json(Report::of(view.as_ref())))
 }
 
@@ -130,10 +130,9 @@ pub(crate) async fn stream_status(
     let mut follower = hub
         .follow(user.person())
         .ok_or(Error::TooMany { retry_after: SOON })?;
-    let person = user.into_person();
-    let told = read(&people, &person, &mut follower).await?;
+    let told = read(&people, &user, &mut follower).await?;
     if !told.is_verdict() {
-        ask_stripe(starter, person.clone());
+        ask_stripe(starter, user.person().clone());
     }
     let live = Live {
         // A failure told before this stream began may be of an earlier try: what the person has just given is still
@@ -141,7 +140,7 @@ pub(crate) async fn stream_status(
         is_over: told.is_verdict() && told.status != UserStatus::RequiresInput,
         until: Instant::now() + LONGEST,
         people,
-        person,
+        user,
         follower,
         told,
     };
@@ -168,7 +167,7 @@ fn ask_stripe(starter: Starter, person: Person) {
 /// One open stream.
 struct Live {
     people: People,
-    person: Person,
+    user: CurrentUser,
     follower: Follower,
     /// The last state sent.
     told: Report,
@@ -212,7 +211,7 @@ impl Live {
         // Spread, because after a lost connection every stream of this process reads at once.
         tokio::time::sleep(REST.mul_f64(1.0 + rand::random::<f64>())).await;
         while Instant::now() < self.until {
-            match read(&self.people, &self.person, &mut self.follower).await {
+            match read(&self.people, &self.user, &mut self.follower).await {
                 Ok(report) => return Some(report),
                 Err(_) => tokio::time::sleep(RECOVER).await,
             }
@@ -221,8 +220,12 @@ impl Live {
     }
 }
 
-async fn read(people: &People, person: &Person, follower: &mut Follower) -> Result<Report, Error> {
-    let view = people.find(person).await?;
+async fn read(
+    people: &People,
+    user: &CurrentUser,
+    follower: &mut Follower,
+) -> Result<Report, Error> {
+    let view = people.find(user.person(), user.policy()).await?;
     if let Some(view) = &view {
         follower.attend(view.user);
     }

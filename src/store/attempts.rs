@@ -22,6 +22,10 @@ pub struct NewAttempt<'a> {
     pub livemode: bool,
     /// What asks for it.
     pub client: Client,
+    /// Under which policy.
+    pub policy: &'a str,
+    /// Which of the person's details Stripe is given.
+    pub details_version: i32,
     /// The create parameters to freeze.
     pub parameters: &'a Value,
     /// Who holds the lease from the start.
@@ -48,15 +52,58 @@ pub async fn find_current(
 pub async fn insert_attempt(tx: &mut Tx, new: &NewAttempt<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         r#"INSERT INTO verifications
-               (id, user_id, livemode, client, parameters, current, lease_holder, lease_until, created_at)
-           VALUES ($1, $2, $3, $4, $5, true, $6, now() + make_interval(secs => $7), clock_timestamp())"#,
+               (id, user_id, livemode, client, policy, details_version, parameters, current,
+                lease_holder, lease_until, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, true,
+                   $8, now() + make_interval(secs => $9), clock_timestamp())"#,
         new.id.0,
         new.user.0,
         new.livemode,
         new.client.as_str(),
+        new.policy,
+        new.details_version,
         new.parameters,
         new.holder,
         LEASE_SECONDS,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes, before Stripe is asked, which policies the session may be under from now on.
+pub async fn note_asked_policies(
+    tx: &mut Tx,
+    attempt: AttemptId,
+    asked: &[String],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"UPDATE verifications SET policies_asked = $2 WHERE id = $1"#,
+        attempt.0,
+        asked,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes what Stripe has confirmed: the session is under this policy and no other.
+pub async fn save_policy(
+    tx: &mut Tx,
+    attempt: AttemptId,
+    policy: &str,
+    parameters: &Value,
+    details_version: i32,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"UPDATE verifications
+           SET policy = $2, policies_asked = '{}', parameters = $3, details_version = $4,
+               updated_at = now()
+           WHERE id = $1"#,
+        attempt.0,
+        policy,
+        parameters,
+        details_version,
     )
     .execute(&mut **tx)
     .await?;

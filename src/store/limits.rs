@@ -9,7 +9,7 @@ use crate::domain::{AttemptId, Network, Person, UserId};
 
 /// What counts against a person, and what stands for their attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Usage {
     /// Checks billed today, UTC.
     pub today: u64,
     /// Checks billed ever.
@@ -26,7 +26,7 @@ pub struct Standing {
     pub day_ends_in: Duration,
 }
 
-struct StandingRow {
+struct UsageRow {
     today: i64,
     ever: i64,
     extra_attempts: i32,
@@ -36,8 +36,8 @@ struct StandingRow {
     day_ends_in: f64,
 }
 
-impl From<StandingRow> for Standing {
-    fn from(row: StandingRow) -> Self {
+impl From<UsageRow> for Usage {
+    fn from(row: UsageRow) -> Self {
         Self {
             today: row.today.unsigned_abs(),
             ever: row.ever.unsigned_abs(),
@@ -51,14 +51,14 @@ impl From<StandingRow> for Standing {
 }
 
 /// Where a locked person stands, and this attempt of theirs if there is one.
-pub async fn find_standing(
+pub async fn find_usage(
     tx: &mut Tx,
     user: UserId,
     attempt: Option<AttemptId>,
     livemode: bool,
-) -> Result<Standing, StoreError> {
+) -> Result<Usage, StoreError> {
     let row = sqlx::query_as!(
-        StandingRow,
+        UsageRow,
         r#"WITH period AS (SELECT date_trunc('day', statement_timestamp() AT TIME ZONE 'UTC') AS day),
                billed AS (
                    SELECT r.verification_id, r.first_seen_at FROM verification_reports r
@@ -94,15 +94,13 @@ pub async fn view_standing(
     db: &Db,
     person: &Person,
     livemode: bool,
-) -> Result<Option<Standing>, StoreError> {
+) -> Result<Option<Usage>, StoreError> {
     let Some(user) = super::find_user(db, person).await? else {
         return Ok(None);
     };
     let mut tx = db.begin().await?;
     let attempt = super::find_current(&mut tx, user, livemode).await?;
-    find_standing(&mut tx, user, attempt, livemode)
-        .await
-        .map(Some)
+    find_usage(&mut tx, user, attempt, livemode).await.map(Some)
 }
 
 /// Allows a person one attempt beyond the limits. False if we have not met them.

@@ -27,7 +27,7 @@ pub use api_keys::{
 pub use api_views::{Listing, Owner, VerificationView, find_verification, list_verifications};
 pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
-    end_lease, find_current, insert_attempt,
+    end_lease, find_current, insert_attempt, note_asked_policies, save_policy,
 };
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
@@ -45,8 +45,8 @@ pub use hand_offs::{
 pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
 pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
 pub use limits::{
-    NetworkHash, NetworkKey, Standing, allow_attempt, find_standing, forget_creations,
-    record_creation, take_extra_attempt, view_standing, wait_of_network, wait_of_person,
+    NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations, record_creation,
+    take_extra_attempt, view_standing, wait_of_network, wait_of_person,
 };
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
@@ -59,7 +59,7 @@ pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, find_unlinked, insert_unclaimed, is_attempt,
     link_session, lock_verifications, oldest_doubt_seconds, save_verification,
 };
-pub use views::{PersonView, find_person_view};
+pub use views::{PersonView, find_person_view, find_standing};
 
 /// Where Postgres announces, by user id, that a person's state may have changed.
 pub const STATUS_CHANNEL: &str = "verigate_status";

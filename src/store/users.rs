@@ -17,6 +17,8 @@ pub struct LockedUser {
     pub status: UserStatus,
     /// What `verified_at` holds, as a Unix second.
     pub verified_second: Option<i64>,
+    /// Counts the changes of what Stripe is told of them.
+    pub details_version: i32,
 }
 
 struct UserRow {
@@ -26,6 +28,7 @@ struct UserRow {
     email: Option<String>,
     status: String,
     verified_at: Option<DateTime<Utc>>,
+    details_version: i32,
 }
 
 impl TryFrom<UserRow> for LockedUser {
@@ -46,6 +49,7 @@ impl TryFrom<UserRow> for LockedUser {
             },
             status,
             verified_second: row.verified_at.map(|at| at.timestamp()),
+            details_version: row.details_version,
         })
     }
 }
@@ -54,7 +58,8 @@ impl TryFrom<UserRow> for LockedUser {
 pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, StoreError> {
     sqlx::query!(
         r#"INSERT INTO users (id, realm, external_id, email) VALUES ($1, $2, $3, $4)
-           ON CONFLICT (realm, external_id) DO UPDATE SET email = EXCLUDED.email
+           ON CONFLICT (realm, external_id) DO UPDATE
+           SET email = EXCLUDED.email, details_version = users.details_version + 1
            WHERE EXCLUDED.email IS NOT NULL AND users.email IS DISTINCT FROM EXCLUDED.email"#,
         Uuid::now_v7(),
         person.realm,
@@ -65,7 +70,7 @@ pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, Sto
     .await?;
     let row = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version FROM users
            WHERE realm = $1 AND external_id = $2 FOR UPDATE"#,
         person.realm,
         person.external_id,
@@ -79,7 +84,7 @@ pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, Sto
 pub async fn lock_user(tx: &mut Tx, user: UserId) -> Result<LockedUser, StoreError> {
     let row = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version FROM users
            WHERE id = $1 FOR UPDATE"#,
         user.0,
     )

@@ -21,6 +21,12 @@ pub struct Verification {
     pub user_id: Option<UserId>,
     /// The create parameters, frozen.
     pub parameters: Value,
+    /// The policy it is under.
+    pub policy: String,
+    /// Those that Stripe was asked to change it to, without an answer.
+    pub policies_asked: Vec<String>,
+    /// Which of the person's details Stripe was given.
+    pub details_version: i32,
     /// Stripe's session, once there is one.
     pub session_id: Option<SessionId>,
     /// The status as saved.
@@ -47,6 +53,9 @@ struct VerificationRow {
     id: Uuid,
     user_id: Option<Uuid>,
     parameters: Value,
+    policy: String,
+    policies_asked: Vec<String>,
+    details_version: i32,
     session_id: Option<String>,
     status: Option<String>,
     redaction: String,
@@ -83,6 +92,9 @@ impl TryFrom<VerificationRow> for Verification {
             id: AttemptId(row.id),
             user_id: row.user_id.map(UserId),
             parameters: row.parameters,
+            policy: row.policy,
+            policies_asked: row.policies_asked,
+            details_version: row.details_version,
             session_id,
             status: parse_status(row.id, row.status.as_deref())?,
             knowledge: maxima.knowledge(row.id)?,
@@ -169,8 +181,8 @@ pub async fn lock_verifications(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         VerificationRow,
-        r#"SELECT id, user_id, parameters, session_id, status, redaction, event_second,
-                  events_told, verified_second, read_as_of, read_until, reads_told, unknown_status,
+        r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id,
+                  status, redaction, event_second, events_told, verified_second, read_as_of, read_until, reads_told, unknown_status,
                   hinted, answered, refresh_tries, gone_at, current,
                   created_at < now() - interval '20 hours' AS "key_may_have_expired!"
            FROM verifications WHERE id = ANY($1) ORDER BY id FOR UPDATE"#,

@@ -1,9 +1,14 @@
 //! What people are shown: read without locks.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 
-use super::{Db, StoreError};
-use crate::domain::{AttemptId, Person, UserId, UserStatus};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Db, StoreError, Tx, users::parse_status};
+use crate::domain::{
+    AttemptFacts, AttemptId, AttemptUnder, Person, Standing, UserId, UserStatus, derive_standing,
+};
 
 /// A person's state as the pages and `/status` tell it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,48 +29,126 @@ pub struct PersonView {
     pub gone: bool,
 }
 
-/// The state of a person in one mode; none if we have not met them.
+struct AttemptRow {
+    id: Uuid,
+    status: Option<String>,
+    verdict_second: Option<i64>,
+    gone: bool,
+    created_at: DateTime<Utc>,
+    policy: String,
+    policies_asked: Vec<String>,
+    error_code: Option<String>,
+}
+
+impl AttemptRow {
+    /// Only of attempts with a session, of the mode that was asked for.
+    fn under(&self) -> Result<AttemptUnder, StoreError> {
+        let mut policies = vec![self.policy.clone()];
+        policies.extend(self.policies_asked.iter().cloned());
+        Ok(AttemptUnder {
+            facts: AttemptFacts {
+                status: parse_status(self.id, self.status.as_deref())?,
+                second: self.verdict_second,
+                gone: self.gone,
+                created_order: (self.created_at, AttemptId(self.id)),
+                has_session: true,
+                livemode_matches: true,
+            },
+            policies,
+        })
+    }
+}
+
+/// How a person stands in one mode under the policy that these satisfy; none if we have not met them.
 pub async fn find_person_view(
     db: &Db,
     person: &Person,
     livemode: bool,
+    satisfied_by: &BTreeSet<String>,
 ) -> Result<Option<PersonView>, StoreError> {
-    let row = sqlx::query!(
-        r#"SELECT u.id, u.status, u.verified_at, u.updated_at,
-                  shown.id AS "verification_id?", shown.error_code AS "error_code?",
-                  COALESCE(newest.gone, false) AS "gone!"
+    // One statement, so that it is all of one moment.
+    let mut found = sqlx::query!(
+        r#"SELECT u.id AS user_id, u.updated_at, v.id AS "id?", v.status, v.verdict_second,
+                  v.gone_at IS NOT NULL AS "gone!", v.created_at AS "created_at?",
+                  v.policy AS "policy?", v.policies_asked AS "policies_asked?", v.error_code
            FROM users u
-           LEFT JOIN LATERAL (
-               SELECT v.id, v.error_code FROM verifications v
-               WHERE v.user_id = u.id AND v.livemode = $3 AND v.session_id IS NOT NULL
-                 AND (v.gone_at IS NULL OR v.status = 'verified')
-               ORDER BY (v.status IS NOT DISTINCT FROM 'verified') DESC, v.created_at DESC, v.id DESC
-               LIMIT 1) shown ON true
-           LEFT JOIN LATERAL (
-               SELECT v.gone_at IS NOT NULL AS gone FROM verifications v
-               WHERE v.user_id = u.id AND v.livemode = $3 AND v.session_id IS NOT NULL
-               ORDER BY v.created_at DESC, v.id DESC LIMIT 1) newest ON true
+           LEFT JOIN verifications v
+             ON v.user_id = u.id AND v.livemode = $3 AND v.session_id IS NOT NULL
            WHERE u.realm = $1 AND u.external_id = $2"#,
         person.realm,
         person.external_id,
         livemode,
     )
-    .fetch_optional(db.pool())
-    .await?;
-    row.map(|row| {
-        Ok(PersonView {
-            user: UserId(row.id),
-            status: UserStatus::parse(&row.status).ok_or(StoreError::Inconsistent {
-                table: "users",
-                column: "status",
-                id: row.id,
-            })?,
-            verified_at: row.verified_at,
-            updated_at: row.updated_at,
-            verification_id: row.verification_id.map(AttemptId),
-            error_code: row.error_code,
+    .fetch_all(db.pool())
+    .await?
+    .into_iter()
+    .peekable();
+    let Some((user, updated_at)) = found.peek().map(|row| (row.user_id, row.updated_at)) else {
+        return Ok(None);
+    };
+    let rows = found.filter_map(|row| {
+        Some(AttemptRow {
+            id: row.id?,
+            status: row.status,
+            verdict_second: row.verdict_second,
             gone: row.gone,
+            created_at: row.created_at?,
+            policy: row.policy?,
+            policies_asked: row.policies_asked?,
+            error_code: row.error_code,
         })
-    })
-    .transpose()
+    });
+    let rows: Vec<_> = rows.collect();
+    let standing = stand(&rows, satisfied_by)?;
+    let shown = rows
+        .into_iter()
+        .find(|row| Some(AttemptId(row.id)) == standing.decided_by);
+    let verified_at = standing.state.verified_at_second;
+    Ok(Some(PersonView {
+        user: UserId(user),
+        status: standing.state.status,
+        verified_at: verified_at.and_then(|second| DateTime::from_timestamp(second, 0)),
+        updated_at,
+        verification_id: standing.decided_by,
+        error_code: shown.and_then(|row| row.error_code),
+        gone: standing.gone,
+    }))
+}
+
+/// How a locked person stands in one mode under the policy that these satisfy.
+pub async fn find_standing(
+    tx: &mut Tx,
+    user: UserId,
+    livemode: bool,
+    satisfied_by: &BTreeSet<String>,
+) -> Result<Standing, StoreError> {
+    let rows = list_attempts(tx, user, livemode).await?;
+    stand(&rows, satisfied_by)
+}
+
+async fn list_attempts(
+    tx: &mut Tx,
+    user: UserId,
+    livemode: bool,
+) -> Result<Vec<AttemptRow>, StoreError> {
+    let rows = sqlx::query_as!(
+        AttemptRow,
+        r#"SELECT id, status, verdict_second, gone_at IS NOT NULL AS "gone!", created_at,
+                  policy, policies_asked, error_code
+           FROM verifications
+           WHERE user_id = $1 AND livemode = $2 AND session_id IS NOT NULL"#,
+        user.0,
+        livemode,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows)
+}
+
+fn stand(rows: &[AttemptRow], satisfied_by: &BTreeSet<String>) -> Result<Standing, StoreError> {
+    let attempts = rows
+        .iter()
+        .map(AttemptRow::under)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(derive_standing(&attempts, satisfied_by))
 }

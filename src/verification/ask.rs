@@ -1,32 +1,51 @@
-//! What a start asks of Stripe, with no transaction open: its session, made or found.
+//! What a start asks of Stripe, with no transaction open: its session, made or found, under the wanted policy.
 
-use super::{Verifier, open::Lease};
+use super::{
+    Verifier,
+    lease::Lease,
+    policy::{Change, provided_details},
+};
 use crate::stripe::{
     CreateSession, ListSessions, Page, Priority, Reply, StripeError, VerificationSession,
 };
 
 /// What Stripe has for an attempt.
 pub(super) enum Found {
-    Session(Box<Reply<VerificationSession>>, &'static str),
+    Session(Box<Reply<VerificationSession>>, &'static str, Told),
     /// The session we had is not there.
     Gone,
     /// No session came of the attempt, nor can one.
     Nothing(&'static str),
 }
 
+/// What Stripe said to a change of the session, before it was read.
+pub(super) enum Told {
+    /// No change was asked for.
+    Nothing,
+    /// It is as wanted.
+    Changed,
+    /// It stays as it was.
+    Refused(StripeError),
+}
+
 impl Verifier {
     /// The calls to Stripe, with no transaction open.
     pub(super) async fn find_or_create(&self, lease: &Lease) -> Result<Found, StripeError> {
         if let Some(session) = &lease.session {
-            return self.read_open(session.as_str(), "read at start").await;
+            return self.bring_under(lease, session.as_str()).await;
         }
         if lease.key_may_have_expired {
             return self.search(lease).await;
         }
-        let Ok(create) = serde_json::from_value::<CreateSession>(lease.parameters.clone()) else {
+        let Ok(frozen) = serde_json::from_value::<CreateSession>(lease.parameters.clone()) else {
             return Ok(Found::Nothing(
                 "closed: its frozen parameters cannot be read",
             ));
+        };
+        // Should they have changed since an earlier call with this key, Stripe says so, and its session is searched for.
+        let create = CreateSession {
+            provided_details: provided_details(&lease.person),
+            ..frozen
         };
         let key = lease.attempt.to_string();
         match self
@@ -36,10 +55,30 @@ impl Verifier {
         {
             // The stored answer's secrets may be spent.
             Ok(reply) if reply.replayed => self.read_open(&reply.value.id, "created").await,
-            Ok(reply) => Ok(Found::Session(Box::new(reply), "created")),
+            Ok(reply) => Ok(Found::Session(Box::new(reply), "created", Told::Nothing)),
             Err(error) if key_is_spoilt(&error) => self.search(lease).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Changes the open session if need be, and reads it: the answer to a change may hold a secret that is spent.
+    async fn bring_under(&self, lease: &Lease, session: &str) -> Result<Found, StripeError> {
+        let by = Priority::Person;
+        let (told, cause) = match &lease.change {
+            Change::None => (Told::Nothing, "read at start"),
+            Change::Update(update) => {
+                let answer = self.stripe.update_session(session, update, by).await;
+                (told(answer)?, "read after a change of its policy")
+            }
+            Change::Cancel => {
+                let answer = self.stripe.cancel_session(session, by).await;
+                (told(answer)?, "closed for another policy")
+            }
+        };
+        Ok(match self.read_open(session, cause).await? {
+            Found::Session(reply, cause, _) => Found::Session(reply, cause, told),
+            other => other,
+        })
     }
 
     async fn read_open(&self, session: &str, cause: &'static str) -> Result<Found, StripeError> {
@@ -48,7 +87,7 @@ impl Verifier {
             .retrieve_session(session, Priority::Person)
             .await
         {
-            Ok(reply) => Ok(Found::Session(Box::new(reply), cause)),
+            Ok(reply) => Ok(Found::Session(Box::new(reply), cause, Told::Nothing)),
             Err(error) if error.is_missing() => Ok(Found::Gone),
             Err(error) => Err(error),
         }
@@ -82,6 +121,15 @@ impl Verifier {
             }
             None => Ok(Found::Nothing("closed: Stripe made no session of it")),
         }
+    }
+}
+
+/// Only a definite refusal says that nothing was changed.
+fn told<T>(answer: Result<T, StripeError>) -> Result<Told, StripeError> {
+    match answer {
+        Ok(_) => Ok(Told::Changed),
+        Err(error) if error.status() == Some(400) || error.is_missing() => Ok(Told::Refused(error)),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One start per person at a time in this process: whoever arrives while it runs shares its answer, secret included.
+//! One start per person and policy at a time in this process: whoever arrives while it runs shares its answer, secret included.
 //!
 //! An answer stays to be shared for a moment after it has landed. Five hundred clicks do not arrive within the few
 //! milliseconds of one call, and asking Stripe again for each handful of them would spend a request and change nothing.
@@ -24,10 +24,10 @@ const LINGER: Duration = Duration::from_secs(1);
 
 type Landed = Result<Opened, StartError>;
 
-/// The starts under way, by person.
+/// The starts under way, by person; each for a policy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flights {
-    by_person: Arc<Mutex<HashMap<Key, Flight>>>,
+    by_person: Arc<Mutex<HashMap<Key, Vec<Flight>>>>,
     serial: Arc<AtomicU64>,
 }
 
@@ -39,17 +39,18 @@ struct Key {
 
 #[derive(Debug)]
 struct Flight {
+    policy: String,
     serial: u64,
     landing: watch::Receiver<Option<Landed>>,
 }
 
 impl Flights {
     /// Joins the person's flight, or takes off with `run`, which goes on even if every caller leaves.
-    pub(super) async fn join<F>(&self, person: &Person, run: F) -> Landed
+    pub(super) async fn join<F>(&self, person: &Person, policy: &str, run: F) -> Landed
     where
         F: Future<Output = Landed> + Send + 'static,
     {
-        let mut landing = self.landing(person, run);
+        let mut landing = self.landing(person, policy, run);
         let landed = landing
             .wait_for(Option::is_some)
             .await
@@ -61,7 +62,7 @@ impl Flights {
         }
     }
 
-    fn landing<F>(&self, person: &Person, run: F) -> watch::Receiver<Option<Landed>>
+    fn landing<F>(&self, person: &Person, policy: &str, run: F) -> watch::Receiver<Option<Landed>>
     where
         F: Future<Output = Landed> + Send + 'static,
     {
@@ -70,18 +71,17 @@ impl Flights {
             .by_person
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(&key) {
+        let of_person = flights.entry(key.clone()).or_default();
+        if let Some(flight) = of_person.iter().find(|flight| flight.policy == policy) {
             return flight.landing.clone();
         }
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let (sender, landing) = watch::channel(None);
-        flights.insert(
-            key.clone(),
-            Flight {
-                serial,
-                landing: landing.clone(),
-            },
-        );
+        of_person.push(Flight {
+            policy: policy.to_owned(),
+            serial,
+            landing: landing.clone(),
+        });
         let this = self.clone();
         tokio::spawn(async move {
             let slot = Slot {
@@ -100,18 +100,21 @@ impl Flights {
         landing
     }
 
-    /// Ends the sharing of a landed answer, since something is known that it did not know.
+    /// Ends the sharing of landed answers, since something is known that they did not know.
     pub(super) fn forget(&self, person: &Person) {
+        self.remove(&Key::of(person), |flight| flight.landing.borrow().is_some());
+    }
+
+    fn remove(&self, key: &Key, which: impl Fn(&Flight) -> bool) {
         let mut flights = self
             .by_person
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let key = Key::of(person);
-        if flights
-            .get(&key)
-            .is_some_and(|flight| flight.landing.borrow().is_some())
-        {
-            flights.remove(&key);
+        if let Some(of_person) = flights.get_mut(key) {
+            of_person.retain(|flight| !which(flight));
+            if of_person.is_empty() {
+                flights.remove(key);
+            }
         }
     }
 }
@@ -134,16 +137,7 @@ struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut flights = self
-            .flights
-            .by_person
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if flights
-            .get(&self.key)
-            .is_some_and(|flight| flight.serial == self.serial)
-        {
-            flights.remove(&self.key);
-        }
+        self.flights
+            .remove(&self.key, |flight| flight.serial == self.serial);
     }
 }

@@ -8,7 +8,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{StartError, Verifier};
 use crate::{
     domain::{AttemptId, Budget, Network, Person, UserId},
-    store::{self, NetworkKey, NewReservation, Standing, StoreError, Tx},
+    store::{self, NetworkKey, NewReservation, StoreError, Tx, Usage},
 };
 
 /// The limits that guard money. `None` is no limit.
@@ -41,15 +41,15 @@ impl Limits {
         }
     }
 
-    fn tries(&self, standing: &Standing) -> Tries {
+    fn tries(&self, usage: &Usage) -> Tries {
         let left =
             |most: Option<u32>, used: u64| most.map(|most| u64::from(most).saturating_sub(used));
-        let today = left(self.attempts_per_day, standing.today);
-        let ever = left(self.attempts_in_total, standing.ever);
+        let today = left(self.attempts_per_day, usage.today);
+        let ever = left(self.attempts_in_total, usage.ever);
         match (today, ever) {
             (_, Some(0)) => Tries::UsedUp,
             (Some(0), _) => Tries::UsedToday {
-                day_ends_in: standing.day_ends_in,
+                day_ends_in: usage.day_ends_in,
             },
             (None, None) => Tries::Unlimited,
             (today, ever) => {
@@ -106,16 +106,16 @@ impl Verifier {
     /// When the database cannot be asked.
     pub async fn outlook(&self, person: &Person) -> Result<Outlook, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let standing = store::view_standing(&self.db, person, livemode).await?;
-        let standing = standing.unwrap_or_default();
-        let extra = standing.extra_attempts + u64::from(standing.by_extra);
-        let tries = match limits.tries(&standing) {
+        let usage = store::view_standing(&self.db, person, livemode).await?;
+        let usage = usage.unwrap_or_default();
+        let extra = usage.extra_attempts + u64::from(usage.by_extra);
+        let tries = match limits.tries(&usage) {
             used if used.are_used() && extra > 0 => {
                 Tries::Left(u32::try_from(extra).unwrap_or(u32::MAX))
             }
             tries => tries,
         };
-        let closed_for = if standing.reserved || !limits.budget.is_limited() {
+        let closed_for = if usage.reserved || !limits.budget.is_limited() {
             None
         } else {
             let mut tx = self.db.begin().await?;
@@ -133,8 +133,8 @@ impl Verifier {
         address: Option<IpAddr>,
     ) -> Result<Result<(), StartError>, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let standing = store::find_standing(tx, user, None, livemode).await?;
-        if limits.tries(&standing).are_used() && standing.extra_attempts == 0 {
+        let usage = store::find_usage(tx, user, None, livemode).await?;
+        if limits.tries(&usage).are_used() && usage.extra_attempts == 0 {
             return Ok(Err(StartError::AttemptsExhausted));
         }
         // Without the lock, so that a crowd before a closed door is not served one by one.
@@ -167,12 +167,12 @@ impl Verifier {
         attempt: AttemptId,
     ) -> Result<Result<(), StartError>, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let standing = store::find_standing(tx, user, Some(attempt), livemode).await?;
-        let needs_extra = limits.tries(&standing).are_used() && !standing.by_extra;
-        if needs_extra && standing.extra_attempts == 0 {
+        let usage = store::find_usage(tx, user, Some(attempt), livemode).await?;
+        let needs_extra = limits.tries(&usage).are_used() && !usage.by_extra;
+        if needs_extra && usage.extra_attempts == 0 {
             return Ok(Err(StartError::AttemptsExhausted));
         }
-        if !standing.reserved {
+        if !usage.reserved {
             if let Err(closed) = self.is_within_budget(tx).await? {
                 return Ok(Err(closed));
             }
@@ -188,10 +188,10 @@ impl Verifier {
         }
         let new = NewReservation {
             attempt,
-            reports: standing.reports,
+            reports: usage.reports,
             livemode,
             cost: limits.budget.price,
-            extra: needs_extra || standing.by_extra,
+            extra: needs_extra || usage.by_extra,
         };
         store::put_reservation(tx, &new).await?;
         Ok(Ok(()))
@@ -231,10 +231,10 @@ mod tests {
             attempts_in_total: in_total,
             ..Limits::none(NetworkKey::derive(b""))
         };
-        limits.tries(&Standing {
+        limits.tries(&Usage {
             today,
             ever,
-            ..Standing::default()
+            ..Usage::default()
         })
     }
 

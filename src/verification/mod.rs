@@ -9,10 +9,12 @@ mod books;
 mod flight;
 mod hand_off;
 mod hear;
+mod lease;
 mod limits;
 mod manage;
 mod observe;
 mod open;
+mod policy;
 mod read;
 mod refresh;
 mod session;
@@ -28,6 +30,7 @@ pub use hand_off::{Asked, Followed, HandOff, Link, NewHandOff};
 pub use hear::{HearError, Heard};
 pub use limits::{Limits, Outlook, Tries};
 pub use manage::ManageError;
+pub use policy::{Check, Policies, Policy, UnknownPolicy};
 pub use refresh::Refreshed;
 pub use start::{StartError, StartRequest, Started};
 
@@ -40,6 +43,8 @@ pub struct Settings {
     pub return_url: Url,
     /// What it may cost.
     pub limits: Limits,
+    /// What people are asked for.
+    pub policies: Policies,
 }
 
 /// The use cases. Cheap to clone; holds no state but the starts that are under way.
@@ -60,6 +65,11 @@ impl Verifier {
             settings: Arc::new(settings),
             flights: flight::Flights::default(),
         }
+    }
+
+    /// What people can be asked for.
+    pub fn policies(&self) -> &Policies {
+        &self.settings.policies
     }
 
     /// The same use cases, and the same starts under way, over another pool of connections.

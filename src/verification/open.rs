@@ -3,7 +3,7 @@
 //! The attempt's row exists before Stripe is called and its id is the Idempotency-Key, so a process may die between any
 //! two steps: the next click repeats the call and gets the same session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -11,24 +11,26 @@ use uuid::Uuid;
 use super::{
     Verifier,
     again::again_if_lost,
-    ask::Found,
+    ask::{Found, Told},
+    lease::Lease,
     limits::refused,
     observe::{Observation, Source},
+    policy::{Change, Policy},
     read,
     start::{Opened, StartError, StartRequest, refusal},
 };
 use crate::{
-    domain::{AttemptId, Client, Redaction, SessionId, Status, UserId, UserStatus},
-    store::{self, NewAttempt, StoreError, Tx, Verification},
-    stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionStatus, SessionType, VerificationSession},
+    domain::{AttemptId, Client, Redaction, SessionId, Status, UserStatus},
+    store::{self, LockedUser, NewAttempt, StoreError, Tx, Verification},
+    stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionStatus, VerificationSession},
 };
 
 /// How long a request waits for another process's lease.
 const LEASE_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it asks.
 const LEASE_POLL: Duration = Duration::from_millis(100);
-/// How often a start begins anew because the session turned out not to be open.
-const RESTARTS: u32 = 2;
+/// How often a start begins anew because the session turned out not to be open, or not to be under the wanted policy.
+const RESTARTS: u32 = 3;
 
 /// Whose turn it is, after the first transaction.
 enum Turn {
@@ -39,25 +41,16 @@ enum Turn {
     Refused(StartError),
 }
 
-/// One attempt, ours alone for a while.
-pub(super) struct Lease {
-    pub(super) holder: Uuid,
-    pub(super) user: UserId,
-    pub(super) attempt: AttemptId,
-    pub(super) session: Option<SessionId>,
-    pub(super) parameters: serde_json::Value,
-    pub(super) key_may_have_expired: bool,
-}
-
 impl Verifier {
     /// Runs one start to its end.
     pub(super) async fn open(&self, request: &StartRequest) -> Result<Opened, StartError> {
+        let policy = self.policy(request.policy.as_deref())?;
         let holder = Uuid::new_v4();
         let deadline = Instant::now() + LEASE_PATIENCE;
         let mut restarts = 0;
         loop {
             let lease = match self
-                .take_turn(request, holder)
+                .take_turn(request, &policy, holder)
                 .await
                 .map_err(store_failure)?
             {
@@ -84,14 +77,17 @@ impl Verifier {
     /// Asks Stripe and settles; `None` if the attempt is over and a new one is to be made.
     async fn fly(&self, lease: &Lease) -> Result<Option<Opened>, StartError> {
         match self.find_or_create(lease).await {
-            Ok(Found::Session(reply, cause)) => {
-                let settled = self.settle(lease, &reply, cause).await;
-                match settled.map_err(store_failure)? {
-                    Settled::Open(opened) => Ok(Some(opened)),
-                    Settled::Over => Ok(None),
-                    Settled::Checked => Err(StartError::Processing),
-                    Settled::Refused(reason) => Err(refused(reason)),
-                    Settled::Unusable => {
+            Ok(Found::Session(reply, cause, told)) => {
+                let settled = self.settle(lease, &reply, cause, &told).await;
+                match (settled.map_err(store_failure)?, told) {
+                    (Settled::Open(_), Told::Refused(error)) => Err(refusal(&error)),
+                    // Made as it was first asked for, it is still to be brought under the wanted policy.
+                    (Settled::Open(_), _) if lease.is_half_way() => Ok(None),
+                    (Settled::Open(opened), _) => Ok(Some(opened)),
+                    (Settled::Over, _) => Ok(None),
+                    (Settled::Checked, _) => Err(StartError::Processing),
+                    (Settled::Refused(reason), _) => Err(refused(reason)),
+                    (Settled::Unusable, _) => {
                         tracing::error!(
                             verification.id = %lease.attempt,
                             stripe.request = reply.request_id.as_deref(),
@@ -125,10 +121,15 @@ impl Verifier {
     }
 
     /// The first transaction: the person is locked, their open attempt found or made, its lease taken if it is free.
-    async fn take_turn(&self, request: &StartRequest, holder: Uuid) -> Result<Turn, StoreError> {
+    async fn take_turn(
+        &self,
+        request: &StartRequest,
+        policy: &Arc<Policy>,
+        holder: Uuid,
+    ) -> Result<Turn, StoreError> {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
-            let turn = self.choose_turn(&mut tx, request, holder).await;
+            let turn = self.choose_turn(&mut tx, request, policy, holder).await;
             if !matches!(turn, Err(_) | Ok(Turn::Refused(_))) {
                 tx.commit().await?;
             }
@@ -141,13 +142,16 @@ impl Verifier {
         &self,
         tx: &mut Tx,
         request: &StartRequest,
+        policy: &Arc<Policy>,
         holder: Uuid,
     ) -> Result<Turn, StoreError> {
         let user = store::lock_person(tx, &request.person).await?;
-        if user.status == UserStatus::Verified {
+        let livemode = self.settings.livemode;
+        let standing = store::find_standing(tx, user.id, livemode, &policy.satisfied_by).await?;
+        if standing.state.status == UserStatus::Verified {
             return Ok(Turn::Over(StartError::AlreadyVerified));
         }
-        if let Some(id) = store::find_current(tx, user.id, self.settings.livemode).await? {
+        if let Some(id) = store::find_current(tx, user.id, livemode).await? {
             let rows = store::lock_verifications(tx, &[id]).await?;
             let current = rows.into_iter().next().ok_or_else(StoreError::moved)?;
             if current.status == Some(Status::Processing) && !is_over(&current) {
@@ -160,26 +164,22 @@ impl Verifier {
                 if let Err(reason) = self.reserve(tx, user.id, id).await? {
                     return Ok(Turn::Refused(reason));
                 }
-                return Ok(Turn::Ours(Lease {
-                    holder,
-                    user: user.id,
-                    attempt: id,
-                    session: current.session_id,
-                    parameters: current.parameters,
-                    key_may_have_expired: current.key_may_have_expired,
-                }));
+                let lease = Lease::of(current, user, policy, holder);
+                lease.note_what_is_asked(tx).await?;
+                return Ok(Turn::Ours(lease));
             }
             store::close_attempt(tx, id).await?;
-        } else if user.status == UserStatus::Processing {
+        } else if standing.state.status == UserStatus::Processing {
             return Ok(Turn::Over(StartError::Processing));
         }
         if let Err(reason) = self.may_create(tx, user.id, request.address).await? {
             return Ok(Turn::Refused(reason));
         }
+        let user_id = user.id;
         let lease = self
-            .begin_attempt(tx, user.id, request.client, holder)
+            .begin_attempt(tx, user, request.client, policy, holder)
             .await?;
-        Ok(match self.reserve(tx, user.id, lease.attempt).await? {
+        Ok(match self.reserve(tx, user_id, lease.attempt).await? {
             Ok(()) => Turn::Ours(lease),
             Err(reason) => Turn::Refused(reason),
         })
@@ -188,17 +188,21 @@ impl Verifier {
     async fn begin_attempt(
         &self,
         tx: &mut Tx,
-        user: UserId,
+        user: LockedUser,
         client: Client,
+        policy: &Arc<Policy>,
         holder: Uuid,
     ) -> Result<Lease, StoreError> {
         let attempt = AttemptId(Uuid::now_v7());
-        let parameters = serde_json::to_value(self.create_parameters(attempt)).unwrap_or_default();
+        let create = policy.put_into(self.create_parameters(attempt));
+        let parameters = serde_json::to_value(create).unwrap_or_default();
         let new = NewAttempt {
             id: attempt,
-            user,
+            user: user.id,
             livemode: self.settings.livemode,
             client,
+            policy: &policy.name,
+            details_version: user.details_version,
             parameters: &parameters,
             holder,
         };
@@ -207,17 +211,22 @@ impl Verifier {
         store::record_history(tx, attempt, None, None, &cause).await?;
         Ok(Lease {
             holder,
-            user,
+            user: user.id,
+            person: user.person,
             attempt,
             session: None,
             parameters,
             key_may_have_expired: false,
+            policy: Arc::clone(policy),
+            change: Change::None,
+            policy_before: policy.name.clone(),
+            asked_before: Vec::new(),
+            details_version: user.details_version,
         })
     }
 
     fn create_parameters(&self, attempt: AttemptId) -> CreateSession {
         CreateSession {
-            type_: Some(SessionType::Document),
             return_url: Some(self.settings.return_url.to_string()),
             client_reference_id: Some(attempt.to_string()),
             metadata: [(ATTEMPT_KEY.to_owned(), attempt.to_string())].into(),
@@ -231,6 +240,7 @@ impl Verifier {
         lease: &Lease,
         reply: &Reply<VerificationSession>,
         cause: &str,
+        told: &Told,
     ) -> Result<Settled, StoreError> {
         // The client takes no session without an id that can be stored.
         let Some(session) = &SessionId::parse(&reply.value.id) else {
@@ -248,6 +258,9 @@ impl Verifier {
                     let observation = read::answer(reply, None, cause);
                     self.fold(&mut tx, Some(&user), &mut row, &observation)
                         .await?;
+                    if lease.settle_policy(&mut tx, told).await? {
+                        self.flights.forget(&user.person);
+                    }
                     store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
                     match Settled::of(&row, session, &reply.value) {
                         // The answer may have told of a report: then the next one is to be reserved.

@@ -1,10 +1,10 @@
 //! Start: hands a person the secret of their one open session, creating it if there is none.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
-use super::Verifier;
+use super::{Verifier, policy::Policy};
 use crate::{
     domain::{AttemptId, Client, Person, SessionId},
     stripe::{Priority, StripeError},
@@ -98,6 +98,9 @@ pub enum StartError {
     /// Stripe refuses what we ask for: ours to mend.
     #[error("Stripe refuses the request; see the log for its request id")]
     Refused,
+    /// The policy asked for is not configured, or not any more: ours to mend.
+    #[error("the policy asked for is not configured")]
+    UnknownPolicy,
     /// The database cannot be reached.
     #[error("the database cannot be reached; try again")]
     Unavailable,
@@ -115,7 +118,11 @@ impl Verifier {
     pub async fn start(&self, request: &StartRequest) -> Result<Started, StartError> {
         let (this, asked) = (self.clone(), request.clone());
         let run = async move { this.open(&asked).await };
-        let opened = self.flights.join(&request.person, run).await?;
+        let policy = self.policy(request.policy.as_deref())?;
+        let opened = self
+            .flights
+            .join(&request.person, &policy.name, run)
+            .await?;
         let ephemeral_key_secret = match request.client {
             Client::Native => Some(self.create_ephemeral_key(&opened.session).await?),
             Client::Modal | Client::Redirect => None,
@@ -126,6 +133,17 @@ impl Verifier {
             client_secret: opened.client_secret,
             url: opened.url,
             ephemeral_key_secret,
+        })
+    }
+
+    /// The policy to start under; never another one than was asked for.
+    pub(super) fn policy(&self, name: Option<&str>) -> Result<Arc<Policy>, StartError> {
+        self.settings.policies.find(name).map_err(|_| {
+            tracing::error!(
+                policy = name,
+                "a start asks for a policy that is not in POLICIES; put it back, or have the application name another"
+            );
+            StartError::UnknownPolicy
         })
     }
 

@@ -8,7 +8,7 @@ use verigate::{
     domain::{Client, Redaction, Status, UserStatus},
     store::{self, Outcome},
     stripe,
-    verification::{Heard, Settings, Verifier},
+    verification::{Heard, Policies, Settings, Verifier},
 };
 
 use crate::{deliveries::Delivery, support::database::TestDb, world::no_limits};
@@ -24,6 +24,7 @@ fn deaf_verifier(db: &TestDb) -> Verifier {
         livemode: false,
         return_url: "http://localhost/submitted".parse().unwrap(),
         limits: no_limits(),
+        policies: Policies::default(),
     };
     Verifier::new(store::connect(&url, 4).unwrap(), client, settings)
 }

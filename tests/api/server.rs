@@ -13,7 +13,7 @@ use verigate::{
     http::{AppState, Hub, Lifecycle, Parts, router, serve},
     store::{self, NetworkKey},
     stripe::{self, signature},
-    verification::{Limits, Settings, Verifier},
+    verification::{Limits, Policies, Settings, Verifier},
 };
 
 use crate::{
@@ -229,6 +229,7 @@ fn verifier(config: &Config, db: store::Db, stripe: &FakeStripe) -> Verifier {
             livemode,
             return_url,
             limits: Limits::none(NetworkKey::derive(b"")),
+            policies: Policies::default(),
         },
     )
 }

@@ -13,10 +13,12 @@ use verigate::{
     domain::{Client, Person},
     store::{self, NetworkKey},
     stripe::{
-        self,
+        self, DocumentOptions, SessionType,
         event::{self, Event},
     },
-    verification::{Limits, Settings, StartError, StartRequest, Started, Verifier},
+    verification::{
+        Check, Limits, Policies, Policy, Settings, StartError, StartRequest, Started, Verifier,
+    },
 };
 
 use crate::{
@@ -267,6 +269,14 @@ pub(crate) fn ada_starts() -> StartRequest {
     StartRequest::new(ada(), Client::Modal)
 }
 
+/// Her click when an application has asked for this policy.
+pub(crate) fn ada_starts_under(policy: &str) -> StartRequest {
+    StartRequest {
+        policy: Some(policy.to_owned()),
+        ..ada_starts()
+    }
+}
+
 /// A delivery, read as the webhook reads it.
 pub(crate) fn read(body: &Value) -> Event {
     event::parse(body.to_string().as_bytes()).unwrap()
@@ -302,9 +312,37 @@ pub(crate) fn limited(
         livemode: false,
         return_url: "http://localhost/submitted".parse().unwrap(),
         limits,
+        policies: policies(),
     };
     let db = store::connect(&SecretString::from(database.to_owned()), 4).unwrap();
     Verifier::new(db, client, settings)
+}
+
+/// `default`, a document; `selfie`, which satisfies it; `number` and `flow`, which nothing else satisfies.
+pub(crate) fn policies() -> Policies {
+    let policy = |name: &str, check, stronger: &[&str]| Policy {
+        name: name.to_owned(),
+        check,
+        satisfied_by: stronger
+            .iter()
+            .chain(&[name])
+            .map(|it| (*it).to_owned())
+            .collect(),
+    };
+    let of = |kind, selfie| Check::Of {
+        kind,
+        document: DocumentOptions {
+            require_matching_selfie: selfie,
+            ..DocumentOptions::default()
+        },
+    };
+    let all = [
+        policy("default", of(SessionType::Document, None), &["selfie"]),
+        policy("selfie", of(SessionType::Document, Some(true)), &[]),
+        policy("number", of(SessionType::IdNumber, None), &[]),
+        policy("flow", Check::Flow("vf_1".to_owned()), &[]),
+    ];
+    Policies::new(all, "default")
 }
 
 /// All attempts, oldest first.

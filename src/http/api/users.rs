@@ -129,10 +129,13 @@ async fn find_user(backend: &Backend, user_id: &str) -> Result<PersonView, Error
         external_id: user_id.to_owned(),
         email: None,
     };
+    let policies = backend.verifier.policies();
+    let policy = policies.find(None).map_err(Error::internal)?;
     read(store::find_person_view(
         &backend.db,
         &person,
         backend.livemode,
+        &policy.satisfied_by,
     ))
     .await?
     .ok_or(Error::NotFound)

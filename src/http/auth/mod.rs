@@ -142,14 +142,14 @@ impl CurrentUser {
         &self.0.person
     }
 
-    /// Who it is.
-    pub(crate) fn into_person(self) -> Person {
-        self.0.person
-    }
-
     /// The browser session that proves it, if that is the way.
     pub(crate) fn session(&self) -> Option<&SignedIn> {
         self.0.session.as_ref()
+    }
+
+    /// The policy they are here for; none is the default one. Whatever a browser sends has no say in it.
+    pub(crate) fn policy(&self) -> Option<&str> {
+        self.session()?.policy.as_deref()
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
         Auth::new(sources, own)
             .identify(&parts)
             .await
-            .map(CurrentUser::into_person)
+            .map(|user| user.person().clone())
     }
 
     #[tokio::test]
