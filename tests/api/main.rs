@@ -20,6 +20,7 @@ mod orders;
 mod outage;
 mod pages;
 mod pages_gallery;
+mod policies;
 mod process;
 mod program;
 mod refresh;

@@ -89,6 +89,11 @@ impl World {
         self.process().start(&ada_starts()).await
     }
 
+    /// The same, when an application has asked for this policy.
+    pub(crate) async fn click_under(&self, policy: &str) -> Result<Started, StartError> {
+        self.process().start(&ada_starts_under(policy)).await
+    }
+
     /// Clicks until it works, as people do.
     pub(crate) async fn click_until_open(&self) -> Started {
         eventually("a click that works", async || self.click().await.ok()).await
@@ -155,7 +160,7 @@ impl World {
         id(&answer.body).to_owned()
     }
 
-    /// Calls that Stripe has seen, by method and kind of address: `GET one`, `GET list`, `POST session`, `POST key`.
+    /// Calls that Stripe has seen, by method and kind of address: `GET one`, `GET list`, `POST session`, `POST update`, `POST cancel`, `POST key`.
     pub(crate) async fn calls(&self, kind: &str) -> Vec<Value> {
         let mut calls = self.sandbox.calls().await;
         calls.retain(|call| kind_of(call) == kind);
@@ -250,6 +255,8 @@ fn kind_of(call: &Value) -> &'static str {
         ("POST", SESSIONS) => "POST session",
         ("GET", SESSIONS) => "GET list",
         ("GET", one) if one.starts_with(SESSIONS) => "GET one",
+        ("POST", one) if one.starts_with(SESSIONS) && one.ends_with("/cancel") => "POST cancel",
+        ("POST", one) if one.starts_with(SESSIONS) => "POST update",
         ("POST", "/v1/ephemeral_keys") => "POST key",
         _ => "other",
     }
