@@ -20,6 +20,8 @@ const SESSIONS: &str = "/v1/identity/verification_sessions";
 const CREATE: Call = Call("POST", SESSIONS);
 const LIST: Call = Call("GET", SESSIONS);
 const READ: Call = Call("GET", "/v1/identity/verification_sessions/*");
+const CHANGE: Call = Call("POST", "/v1/identity/verification_sessions/*");
+const CLOSE: Call = Call("POST", "/v1/identity/verification_sessions/*/cancel");
 const KEY: Call = Call("POST", "/v1/ephemeral_keys");
 
 /// Every row of a table, or the whole of it against writing.
@@ -92,6 +94,7 @@ async fn kill_at(
         () = reached => {}
         () = act(&process) => panic!("it was over before it came to that step"),
     }
+    let policies = process.policies;
     process.kill().await;
     release_calls(world).await;
     locker.execute("ROLLBACK").await.unwrap();
@@ -99,7 +102,7 @@ async fn kill_at(
         WHERE datname = current_database() AND application_name = 'verigate')";
     wait_for(world, "its connections end", gone).await;
     world.run_leases_out().await;
-    Process::start(world).await
+    Process::start_with(world, policies).await
 }
 
 async fn wait_for(world: &World, what: &str, query: &'static str) {
@@ -112,7 +115,7 @@ async fn wait_for(world: &World, what: &str, query: &'static str) {
 }
 
 async fn wait_for_call(world: &World, Call(method, path): Call, when: &str) {
-    let prefix = path.trim_end_matches('*');
+    let prefix = path.split('*').next().unwrap();
     let held = eventually("the call is under way", async || {
         let calls = world.sandbox.calls().await;
         let held = calls.iter().any(|call| {
@@ -289,6 +292,107 @@ async fn killed_while_it_looks_for_its_session() {
 #[tokio::test]
 async fn killed_while_the_session_it_found_is_linked() {
     click_killed_after_the_key_expired(Step::Then(LIST, HISTORY)).await;
+}
+
+const SELFIE: &str = r#"{"default": {"type": "document"}, "selfie": {"type": "document", "default": true,
+    "options": {"document": {"require_matching_selfie": true}}, "satisfies": ["default"]}}"#;
+const FLOW: &str =
+    r#"{"default": {"type": "document"}, "flow": {"verification_flow": "vf_1", "default": true}}"#;
+
+/// A click of a person whose open session is under another policy than the one that is wanted now.
+async fn change_killed(policies: &'static str, step: Step) -> (World, String, Value) {
+    let world = World::new().await;
+    let process = Process::start(&world).await;
+    let first = click_until_open(&process).await;
+    process.kill().await;
+    let process = Process::start_with(&world, policies).await;
+    let process = kill_at(&world, process, step, click).await;
+    let session = click_until_open(&process).await;
+    world.assert_open(&session).await;
+    let policy =
+        "SELECT policy || array_to_string(policies_asked, ',') FROM verifications WHERE current";
+    let query = sqlx::query_scalar(policy);
+    let policy: String = query.fetch_one(world.db.pool()).await.unwrap();
+    let theirs = world.sandbox.get(&format!("{SESSIONS}/{session}")).await;
+    assert_eq!(policy, process_policy(policies), "nothing is left open");
+    (world, first, theirs.body)
+}
+
+fn process_policy(policies: &str) -> &'static str {
+    if policies == FLOW { "flow" } else { "selfie" }
+}
+
+async fn update_killed(step: Step) {
+    let (world, first, theirs) = change_killed(SELFIE, step).await;
+    world.assert_one_session(&first).await;
+    assert_eq!(
+        theirs["options"]["document"]["require_matching_selfie"],
+        true
+    );
+}
+
+async fn cancel_killed(step: Step) {
+    let (world, first, theirs) = change_killed(FLOW, step).await;
+    assert_eq!(theirs["verification_flow"], "vf_1");
+    let sessions = world.sessions().await;
+    assert_eq!(sessions.len(), 2);
+    assert_eq!(id(&sessions[0]), first);
+    assert_eq!(sessions[0]["status"], "canceled");
+    assert_eq!(
+        world.rows().await[0].status.as_deref(),
+        Some("canceled"),
+        "we know"
+    );
+}
+
+#[tokio::test]
+async fn killed_before_the_wish_for_another_policy_is_committed() {
+    update_killed(Step::Locked(ROWS_OF_VERIFICATIONS)).await;
+}
+
+#[tokio::test]
+async fn killed_before_stripe_changes_the_session() {
+    update_killed(Step::Before(CHANGE)).await;
+}
+
+#[tokio::test]
+async fn killed_before_stripe_answers_that_the_session_is_changed() {
+    update_killed(Step::After(CHANGE)).await;
+}
+
+#[tokio::test]
+async fn killed_while_the_changed_session_is_read() {
+    update_killed(Step::Before(READ)).await;
+}
+
+#[tokio::test]
+async fn killed_before_the_change_is_saved() {
+    update_killed(Step::Then(READ, ROWS_OF_USERS)).await;
+}
+
+#[tokio::test]
+async fn killed_before_the_change_is_committed() {
+    update_killed(Step::Then(READ, HISTORY)).await;
+}
+
+#[tokio::test]
+async fn killed_before_stripe_closes_the_session_for_another_policy() {
+    cancel_killed(Step::Before(CLOSE)).await;
+}
+
+#[tokio::test]
+async fn killed_before_stripe_answers_that_the_session_is_closed() {
+    cancel_killed(Step::After(CLOSE)).await;
+}
+
+#[tokio::test]
+async fn killed_before_the_end_of_the_closed_session_is_committed() {
+    cancel_killed(Step::Then(READ, HISTORY)).await;
+}
+
+#[tokio::test]
+async fn killed_between_the_closed_session_and_the_new_one() {
+    cancel_killed(Step::Before(CREATE)).await;
 }
 
 async fn count(world: &World, query: &'static str) -> i64 {

@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct Process {
     pub(crate) origin: String,
     pub(crate) http: reqwest::Client,
+    /// What it asks people for.
+    pub(crate) policies: &'static str,
     program: Program,
     _folder: TempDir,
 }
@@ -22,18 +24,30 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it, and returns when it listens.
     pub(crate) async fn start(world: &World) -> Self {
+        Self::start_with(world, "").await
+    }
+
+    /// The same, with these policies.
+    pub(crate) async fn start_with(world: &World, policies: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let variables = [
             ("DATABASE_URL", world.db.url()),
             ("STRIPE_API_BASE", &world.sandbox.base),
             ("BIND_ADDR", "127.0.0.1:0"),
             ("RUST_LOG", "off"),
+            ("POLICIES", policies),
         ];
-        let mut program = Program::start(&["dev"], &variables, folder.path());
+        // Set to nothing it would be a mistake.
+        let set: Vec<_> = variables
+            .into_iter()
+            .filter(|it| !it.1.is_empty())
+            .collect();
+        let mut program = Program::start(&["dev"], &set, folder.path());
         let origin = format!("http://{}", program.greeted().await);
         Self {
             origin,
             http: http_client(),
+            policies,
             program,
             _folder: folder,
         }
