@@ -24,7 +24,11 @@ fn check(check: &config::Check) -> Check {
                 config::CheckType::IdNumber => SessionType::IdNumber,
             },
             document: DocumentOptions {
-                allowed_types: document.allowed_types.iter().map(document_type).collect(),
+                allowed_types: document
+                    .allowed_types
+                    .iter()
+                    .map(|it| document_type(*it))
+                    .collect(),
                 require_id_number: document.require_id_number,
                 require_live_capture: document.require_live_capture,
                 require_matching_selfie: document.require_matching_selfie,
@@ -33,7 +37,7 @@ fn check(check: &config::Check) -> Check {
     }
 }
 
-fn document_type(kind: &config::DocumentType) -> DocumentType {
+fn document_type(kind: config::DocumentType) -> DocumentType {
     match kind {
         config::DocumentType::DrivingLicense => DocumentType::DrivingLicense,
         config::DocumentType::IdCard => DocumentType::IdCard,

@@ -54,9 +54,10 @@ pub fn derive_standing(attempts: &[AttemptUnder], satisfied_by: &BTreeSet<String
         _ => (state, &counting),
     };
     let verified = newest(among, |it| it.status == Some(Status::Verified));
-    let decided_by = match state.status {
-        UserStatus::Verified => verified,
-        _ => newest(among, |it| !it.gone),
+    let decided_by = if state.status == UserStatus::Verified {
+        verified
+    } else {
+        newest(among, |it| !it.gone)
     };
     Standing {
         state,
@@ -208,7 +209,9 @@ mod tests {
         ) {
             let verified = |of: &[_]| derive_standing(of, &names).state.status == UserStatus::Verified;
             let mut doubtful = attempts.clone();
-            doubtful.iter_mut().for_each(|it| it.policies.push(asked.to_owned()));
+            for it in &mut doubtful {
+                it.policies.push(asked.to_owned());
+            }
             prop_assert!(!verified(&doubtful) || verified(&attempts));
         }
     }

@@ -20,7 +20,7 @@ use super::{
     start::{Opened, StartError, StartRequest, refusal},
 };
 use crate::{
-    domain::{AttemptId, Client, Redaction, SessionId, Status, UserStatus},
+    domain::{AttemptId, Redaction, SessionId, Status, UserStatus},
     store::{self, LockedUser, NewAttempt, StoreError, Tx, Verification},
     stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionStatus, VerificationSession},
 };
@@ -34,26 +34,32 @@ const RESTARTS: u32 = 3;
 
 /// Whose turn it is, after the first transaction.
 enum Turn {
-    Ours(Lease),
+    Ours(Box<Lease>),
     Theirs,
     Over(StartError),
     /// It may not cost anything more; nothing of the transaction is kept.
     Refused(StartError),
 }
 
+/// One wish to start, from its first turn to its last.
+struct Wish<'a> {
+    request: &'a StartRequest,
+    policy: Arc<Policy>,
+    holder: Uuid,
+}
+
 impl Verifier {
     /// Runs one start to its end.
     pub(super) async fn open(&self, request: &StartRequest) -> Result<Opened, StartError> {
-        let policy = self.policy(request.policy.as_deref())?;
-        let holder = Uuid::new_v4();
+        let wish = Wish {
+            request,
+            policy: self.policy(request.policy.as_deref())?,
+            holder: Uuid::new_v4(),
+        };
         let deadline = Instant::now() + LEASE_PATIENCE;
         let mut restarts = 0;
         loop {
-            let lease = match self
-                .take_turn(request, &policy, holder)
-                .await
-                .map_err(store_failure)?
-            {
+            let lease = match self.take_turn(&wish).await.map_err(store_failure)? {
                 Turn::Over(reason) => return Err(reason),
                 Turn::Refused(reason) => return Err(refused(reason)),
                 Turn::Theirs if Instant::now() >= deadline => return Err(busy()),
@@ -121,15 +127,10 @@ impl Verifier {
     }
 
     /// The first transaction: the person is locked, their open attempt found or made, its lease taken if it is free.
-    async fn take_turn(
-        &self,
-        request: &StartRequest,
-        policy: &Arc<Policy>,
-        holder: Uuid,
-    ) -> Result<Turn, StoreError> {
+    async fn take_turn(&self, wish: &Wish<'_>) -> Result<Turn, StoreError> {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
-            let turn = self.choose_turn(&mut tx, request, policy, holder).await;
+            let turn = self.choose_turn(&mut tx, wish).await;
             if !matches!(turn, Err(_) | Ok(Turn::Refused(_))) {
                 tx.commit().await?;
             }
@@ -138,16 +139,11 @@ impl Verifier {
         .await
     }
 
-    async fn choose_turn(
-        &self,
-        tx: &mut Tx,
-        request: &StartRequest,
-        policy: &Arc<Policy>,
-        holder: Uuid,
-    ) -> Result<Turn, StoreError> {
-        let user = store::lock_person(tx, &request.person).await?;
+    async fn choose_turn(&self, tx: &mut Tx, wish: &Wish<'_>) -> Result<Turn, StoreError> {
+        let user = store::lock_person(tx, &wish.request.person).await?;
         let livemode = self.settings.livemode;
-        let standing = store::find_standing(tx, user.id, livemode, &policy.satisfied_by).await?;
+        let satisfied_by = &wish.policy.satisfied_by;
+        let standing = store::find_standing(tx, user.id, livemode, satisfied_by).await?;
         if standing.state.status == UserStatus::Verified {
             return Ok(Turn::Over(StartError::AlreadyVerified));
         }
@@ -158,29 +154,27 @@ impl Verifier {
                 return Ok(Turn::Over(StartError::Processing));
             }
             if !is_over(&current) {
-                if !store::claim_lease(tx, id, holder).await? {
+                if !store::claim_lease(tx, id, wish.holder).await? {
                     return Ok(Turn::Theirs);
                 }
                 if let Err(reason) = self.reserve(tx, user.id, id).await? {
                     return Ok(Turn::Refused(reason));
                 }
-                let lease = Lease::of(current, user, policy, holder);
+                let lease = Lease::of(current, user, &wish.policy, wish.holder);
                 lease.note_what_is_asked(tx).await?;
-                return Ok(Turn::Ours(lease));
+                return Ok(Turn::Ours(Box::new(lease)));
             }
             store::close_attempt(tx, id).await?;
         } else if standing.state.status == UserStatus::Processing {
             return Ok(Turn::Over(StartError::Processing));
         }
-        if let Err(reason) = self.may_create(tx, user.id, request.address).await? {
+        if let Err(reason) = self.may_create(tx, user.id, wish.request.address).await? {
             return Ok(Turn::Refused(reason));
         }
         let user_id = user.id;
-        let lease = self
-            .begin_attempt(tx, user, request.client, policy, holder)
-            .await?;
+        let lease = self.begin_attempt(tx, user, wish).await?;
         Ok(match self.reserve(tx, user_id, lease.attempt).await? {
-            Ok(()) => Turn::Ours(lease),
+            Ok(()) => Turn::Ours(Box::new(lease)),
             Err(reason) => Turn::Refused(reason),
         })
     }
@@ -189,10 +183,9 @@ impl Verifier {
         &self,
         tx: &mut Tx,
         user: LockedUser,
-        client: Client,
-        policy: &Arc<Policy>,
-        holder: Uuid,
+        wish: &Wish<'_>,
     ) -> Result<Lease, StoreError> {
+        let (policy, client) = (&wish.policy, wish.request.client);
         let attempt = AttemptId(Uuid::now_v7());
         let create = policy.put_into(self.create_parameters(attempt));
         let parameters = serde_json::to_value(create).unwrap_or_default();
@@ -204,13 +197,13 @@ impl Verifier {
             policy: &policy.name,
             details_version: user.details_version,
             parameters: &parameters,
-            holder,
+            holder: wish.holder,
         };
         store::insert_attempt(tx, &new).await?;
         let cause = format!("started by a {} client", client.as_str());
         store::record_history(tx, attempt, None, None, &cause).await?;
         Ok(Lease {
-            holder,
+            holder: wish.holder,
             user: user.id,
             person: user.person,
             attempt,
