@@ -37,8 +37,8 @@ impl SignInConfig {
         }
         Err(reader.problem(
             "HAND_OFF",
-            "is not set, nor is JWT_ISSUER: nobody could sign in. Set HAND_OFF=on, and your application sends people \
-             here by one-time links; or set the JWT_ settings, and it sends tokens",
+            "is not set: nobody could sign in. Set HAND_OFF=on, and your application sends people here by one-time \
+             links; or set JWT_ISSUER and what goes with it, and its pages and apps bring tokens",
         ))
     }
 }

@@ -34,5 +34,6 @@ mod stripe;
 #[path = "../support/mod.rs"]
 mod support;
 mod telling;
+mod tokens;
 mod webhook;
 mod world;

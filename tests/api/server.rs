@@ -58,6 +58,15 @@ impl TestServer {
         server
     }
 
+    /// With settings of its own beside the usual ones.
+    pub(crate) async fn configured(mode: Mode, own: &[(&str, &str)]) -> Self {
+        let db = TestDb::new().await;
+        let url = db.url().to_owned();
+        let mut server = Self::with(mode, &url, own).await;
+        server.db = Some(db);
+        server
+    }
+
     /// As in production: people come by links, and a request must name our host.
     pub(crate) async fn serve() -> Self {
         let db = TestDb::new().await;
@@ -73,11 +82,12 @@ impl TestServer {
     }
 
     /// The same with some settings of the caller's.
-    pub(crate) async fn with(mode: Mode, database_url: &str, more: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with(mode: Mode, database_url: &str, own: &[(&str, &str)]) -> Self {
         let stripe = FakeStripe::start().await;
         let lookup = |name: &str| {
-            let own = more.iter().find(|(own, _)| *own == name);
-            own.map(|(_, value)| (*value).to_owned())
+            let found = own.iter().find(|(own, _)| *own == name);
+            found
+                .map(|(_, value)| (*value).to_owned())
                 .or_else(|| setting(name, mode, &stripe))
         };
         let config = Config::from_lookup(mode, lookup).unwrap();

@@ -1,6 +1,7 @@
 //! Every rule of the settings.
 
 mod dev;
+mod jwt;
 mod limits;
 mod policies;
 mod serve;

@@ -113,3 +113,69 @@ fn is_long_enough(key: &DecodingKey) -> bool {
         DecodingKeyKind::SecretOrDer(_) => key.family() != AlgorithmFamily::Rsa,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const POINT: &str = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+
+    fn set(keys: &Value) -> Option<KeySet> {
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes())
+    }
+
+    fn rsa(modulus_bytes: usize) -> Value {
+        // So many letters of base64, none of them a zero; the last says nothing beyond the last byte.
+        let modulus = "w".repeat((modulus_bytes * 8).div_ceil(6));
+        json!({ "kty": "RSA", "kid": "a", "n": modulus, "e": "AQAB" })
+    }
+
+    #[test]
+    fn a_key_is_long_enough_or_none() {
+        assert!(set(&json!([rsa(256)])).is_some());
+        assert!(set(&json!([rsa(255)])).is_none());
+        let mut padded = rsa(128);
+        let zeros = "A".repeat(256);
+        padded["n"] = json!(zeros + padded["n"].as_str().unwrap());
+        assert!(set(&json!([padded])).is_none(), "zeros make it no longer");
+    }
+
+    #[test]
+    fn a_key_checks_only_what_its_kind_and_its_curve_can() {
+        let curve =
+            |name| json!([{ "kty": "EC", "crv": name, "x": POINT, "y": POINT, "kid": "a" }]);
+        let p256 = set(&curve("P-256")).unwrap();
+        for (algorithm, fits) in [
+            (Algorithm::ES256, true),
+            (Algorithm::ES384, false),
+            (Algorithm::RS256, false),
+            (Algorithm::EdDSA, false),
+            (Algorithm::HS256, false),
+        ] {
+            assert_eq!(
+                p256.find(Some("a"), algorithm).is_some(),
+                fits,
+                "{algorithm:?}"
+            );
+        }
+        for other in ["P-521", "secp256k1", "p-256", ""] {
+            assert!(set(&curve(other)).is_none(), "{other}");
+        }
+        let edwards = |name| json!([{ "kty": "OKP", "crv": name, "x": POINT, "kid": "a" }]);
+        assert!(set(&edwards("Ed25519")).is_some());
+        assert!(set(&edwards("X25519")).is_none());
+        assert!(set(&json!([{ "kty": "oct", "k": POINT, "kid": "a" }])).is_none());
+    }
+
+    #[test]
+    fn of_two_kinds_by_one_name_the_one_that_fits_is_meant() {
+        let point = json!({ "kty": "EC", "crv": "P-256", "x": POINT, "y": POINT, "kid": "a" });
+        let both = set(&json!([rsa(256), point])).unwrap();
+        assert!(both.find(Some("a"), Algorithm::ES256).is_some());
+        assert!(both.find(Some("a"), Algorithm::RS256).is_some());
+        assert!(both.find(None, Algorithm::RS256).is_none(), "there are two");
+        let twice = set(&json!([rsa(256), rsa(256)])).unwrap();
+        assert!(twice.find(Some("a"), Algorithm::RS256).is_none());
+    }
+}
