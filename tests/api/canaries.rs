@@ -247,7 +247,7 @@ fn is_whole(request: &[u8]) -> bool {
 const ANY: u16 = 0;
 
 /// A request's line, a header, and the status of the answer.
-const TYPED: [(&str, &str, &str, u16); 12] = [
+const TYPED: [(&str, &str, &str, u16); 14] = [
     ("GET /verify?name=zq7krequestquery", "X-A", "a", ANY),
     (
         "GET /submitted?session=zq7krequestsubmitted",
@@ -267,6 +267,13 @@ const TYPED: [(&str, &str, &str, u16); 12] = [
         ANY,
     ),
     ("GET /config", "Last-Event-Id", "zq7krequestlastevent", 200),
+    (
+        "GET /status",
+        "Authorization",
+        "Bearer zq7krequestauthorization",
+        401,
+    ),
+    ("GET /verify", "Authorization", "zq7krequestbasic", 401),
     ("GET /healthz", "Range", "zq7krequestrange", 200),
     ("GET /readyz", "If-None-Match", "zq7krequestetag", 200),
     ("GET /status", "Accept-Language", "zq7krequestlanguage", ANY),
@@ -315,7 +322,6 @@ impl Walk {
             all.clear();
         }
         let strangers = [
-            ("Authorization", "authorization"),
             ("Cookie", "cookie"),
             ("User-Agent", "useragent"),
             ("Referer", "referer"),
