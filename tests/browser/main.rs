@@ -7,9 +7,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod app;
 mod browser;
 mod endings;
 mod gallery;
+mod links;
 mod look;
 mod modal;
 mod outcomes;

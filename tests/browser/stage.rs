@@ -48,12 +48,21 @@ impl Running {
 
 impl Stage {
     pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With settings beside the usual ones.
+    pub(crate) async fn with(own: &[(&str, &str)]) -> Self {
         let db = TestDb::new().await;
         let (sandbox, server) = tokio::join!(bind("127.0.0.1:0"), bind("127.0.0.1:0"));
         let sandbox_address = sandbox.local_addr().unwrap();
         let server_address = server.local_addr().unwrap();
 
-        let mut config = Config::from_lookup(Mode::Dev, setting).unwrap();
+        let mut config = Config::from_lookup(Mode::Dev, |name| {
+            let found = own.iter().find(|(own, _)| *own == name);
+            found.map_or_else(|| setting(name), |(_, value)| Some((*value).to_owned()))
+        })
+        .unwrap();
         config.name_ports(server_address, Some(sandbox_address));
         let origin = config.public_url.origin().ascii_serialization();
         let webhook = sandbox::Webhook {

@@ -26,6 +26,8 @@ pub(crate) async fn seat() -> SemaphorePermit<'static> {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) habits: Habits,
+    /// Settings of the server beside the usual ones.
+    pub(crate) settings: &'static [(&'static str, &'static str)],
     /// Errors that belong to this walk: each line of the console that holds one of these.
     pub(crate) expected: &'static [&'static str],
 }
@@ -53,7 +55,7 @@ impl Walk {
 /// Walks, then looks at what was written: to the console nothing bad, to the database nothing forbidden.
 pub(crate) async fn walk(plan: Plan, steps: impl AsyncFnOnce(&mut Walk)) {
     let _seat = seat().await;
-    let (stage, browser) = tokio::join!(Stage::start(), Browser::start(plan.habits));
+    let (stage, browser) = tokio::join!(Stage::with(plan.settings), Browser::start(plan.habits));
     let mut walk = Walk {
         stage,
         browser,
