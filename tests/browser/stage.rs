@@ -47,12 +47,8 @@ impl Running {
 }
 
 impl Stage {
-    pub(crate) async fn start() -> Self {
-        Self::with(&[]).await
-    }
-
     /// With settings beside the usual ones.
-    pub(crate) async fn with(own: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(own: &[(&str, &str)]) -> Self {
         let db = TestDb::new().await;
         let (sandbox, server) = tokio::join!(bind("127.0.0.1:0"), bind("127.0.0.1:0"));
         let sandbox_address = sandbox.local_addr().unwrap();

@@ -55,7 +55,7 @@ impl Walk {
 /// Walks, then looks at what was written: to the console nothing bad, to the database nothing forbidden.
 pub(crate) async fn walk(plan: Plan, steps: impl AsyncFnOnce(&mut Walk)) {
     let _seat = seat().await;
-    let (stage, browser) = tokio::join!(Stage::with(plan.settings), Browser::start(plan.habits));
+    let (stage, browser) = tokio::join!(Stage::start(plan.settings), Browser::start(plan.habits));
     let mut walk = Walk {
         stage,
         browser,
