@@ -1,6 +1,6 @@
 //! What the handlers work with; each asks for its own part and never for the whole.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{extract::FromRef, http::header::InvalidHeaderValue};
 use secrecy::SecretString;
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::{
     address::TrustedProxies,
     api::Backend,
-    auth::{Auth, CurrentUser, SessionCookie, Sessions, Source, Tokens},
+    auth::{Auth, CurrentUser, SessionCookie, Sessions, Source, Tokens, within},
     cors::Sharing,
     error::Error,
     hub::Hub,
@@ -222,9 +222,6 @@ impl Site {
     }
 }
 
-/// Postgres ends a statement that takes long, unless it stands still itself.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Reads where a person stands.
 #[derive(Clone, Debug)]
 pub(crate) struct People {
@@ -234,6 +231,14 @@ pub(crate) struct People {
 }
 
 impl People {
+    /// Is somebody still signed in whom a browser session proves? Whom something else proves, always is.
+    pub(crate) async fn knows(&self, user: &CurrentUser) -> Result<bool, Error> {
+        match user.session() {
+            Some(session) => within(store::is_signed_in(&self.db, session.id)).await,
+            None => Ok(true),
+        }
+    }
+
     /// How somebody stands under a policy, or under the default one; `None` for somebody we have not met.
     pub(crate) async fn find(
         &self,
@@ -242,10 +247,7 @@ impl People {
     ) -> Result<Option<PersonView>, Error> {
         let policy = self.policies.find(policy).map_err(Error::internal)?;
         let view = store::find_person_view(&self.db, person, self.livemode, &policy.satisfied_by);
-        match tokio::time::timeout(PATIENCE, view).await {
-            Ok(view) => Ok(view?),
-            Err(too_late) => Err(Error::unavailable("unavailable", too_late)),
-        }
+        within(view).await
     }
 }
 

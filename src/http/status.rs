@@ -206,17 +206,26 @@ impl Live {
         None
     }
 
-    /// Reads until the database answers; `None` when the time is over first.
+    /// Reads until the database answers; `None` when the time is over first, or nobody is signed in any more.
     async fn read_at_last(&mut self) -> Option<Report> {
         // Spread, because after a lost connection every stream of this process reads at once.
         tokio::time::sleep(REST.mul_f64(1.0 + rand::random::<f64>())).await;
         while Instant::now() < self.until {
-            match read(&self.people, &self.user, &mut self.follower).await {
-                Ok(report) => return Some(report),
+            match self.read().await {
+                Ok(found) => return found,
                 Err(_) => tokio::time::sleep(RECOVER).await,
             }
         }
         None
+    }
+
+    /// Whoever has signed out hears nothing more: somebody else may sit there by now.
+    async fn read(&mut self) -> Result<Option<Report>, Error> {
+        if !self.people.knows(&self.user).await? {
+            return Ok(None);
+        }
+        let report = read(&self.people, &self.user, &mut self.follower).await?;
+        Ok(Some(report))
     }
 }
 

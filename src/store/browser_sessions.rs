@@ -123,6 +123,17 @@ pub async fn find_browser_session(
     }))
 }
 
+/// Is the browser still signed in?
+pub async fn is_signed_in(db: &Db, session: Uuid) -> Result<bool, StoreError> {
+    let is_there = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM browser_sessions WHERE id = $1 AND expires_at > now()) AS "is_there!""#,
+        session,
+    )
+    .fetch_one(db.pool())
+    .await?;
+    Ok(is_there)
+}
+
 /// Notes that a session is in use, at most once a minute.
 pub async fn touch_browser_session(db: &Db, id: Uuid) -> Result<(), StoreError> {
     sqlx::query!(

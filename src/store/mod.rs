@@ -31,7 +31,7 @@ pub use attempts::{
 };
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
-    find_browser_session, insert_browser_session, touch_browser_session,
+    find_browser_session, insert_browser_session, is_signed_in, touch_browser_session,
 };
 pub use budget::{
     Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,

@@ -669,18 +669,16 @@ impl Walk {
         }
     }
 
-    async fn scrape(&mut self, program: &mut Program) {
-        let address = program.word_after("metrics are served address=").await;
+    /// `told` is what the log says before the address.
+    async fn scrape(&mut self, program: &mut Program, told: &str, known: &str) {
+        let address = program.word_after(told).await;
+        let address = address.split('"').next().unwrap();
         let metrics = send(
             address.parse().unwrap(),
-            &request("GET /metrics", &[("Host", &address)], ""),
+            &request("GET /metrics", &[("Host", address)], ""),
         )
         .await;
-        assert!(
-            metrics.body().contains("verigate_webhook_deliveries_total"),
-            "{}",
-            metrics.0
-        );
+        assert!(metrics.body().contains(known), "{}", metrics.0);
         self.out.push(("metrics".to_owned(), metrics.0));
     }
 
@@ -736,6 +734,9 @@ impl Walk {
         self.be_a_stranger().await;
         let database = variables.iter().find(|(name, _)| *name == "DATABASE_URL");
         self.come_by_a_link(database.unwrap().1).await;
+        let told = "\"metrics are served\",\"address\":\"";
+        self.scrape(&mut program, told, "route=\"/start/{token}\"")
+            .await;
         self.end(program, &["sqlx", "/start/{token}"]).await;
     }
 
@@ -1000,7 +1001,9 @@ async fn no_secret_and_nothing_about_a_person_comes_out_anywhere_else() {
     let mut program = Program::start(&["dev"], &variables, folder);
     let mut walk = Walk::begin(program.greeted().await, stripe);
     walk.live().await;
-    walk.scrape(&mut program).await;
+    let known = "verigate_webhook_deliveries_total";
+    walk.scrape(&mut program, "metrics are served address=", known)
+        .await;
     let libraries = ["sqlx", "TRACE hyper_util", "TRACE reqwest"];
     walk.end(program, &libraries).await;
 

@@ -289,6 +289,30 @@ async fn a_person_never_sees_anothers_state() {
     );
 }
 
+/// Everything a stream says until it ends.
+async fn hear_out(stream: reqwest::Response) -> String {
+    stream.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_tells_nobody_anything_after_signing_out() {
+    let server = server(&[], Mode::Serve).await;
+    let mut ada = Browser::signed_in(&server, "ada").await;
+    let mut elsewhere = Browser::signed_in(&server, "ada").await;
+    let start = ada.request(Method::POST, "/create-verification-session");
+    let start = start.header("sec-fetch-site", "same-origin").send().await;
+    let started: serde_json::Value = start.unwrap().json().await.unwrap();
+    let session = started["id"].as_str().unwrap();
+    let open = |browser: &Browser<'_>| browser.request(Method::GET, "/status/stream").send();
+    let (here, there) = (open(&ada).await.unwrap(), open(&elsewhere).await.unwrap());
+    assert_eq!(ada.press("/sign-out").await.status(), StatusCode::SEE_OTHER);
+    server.tell("evt_1", session, "verified", None).await;
+    let (here, there) = tokio::join!(hear_out(here), hear_out(there));
+    assert!(!here.contains("\"verified\""), "{here}");
+    assert!(there.contains("\"verified\""), "{there}");
+    assert_eq!(elsewhere.read("/verify").await.0, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn the_way_back_is_the_hand_offs_own_in_every_state() {
     let home = [("APP_URL", "https://acme.example/home")];

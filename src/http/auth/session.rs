@@ -20,6 +20,7 @@ use axum::{
 };
 use cookie::{Cookie, SameSite};
 use url::Url;
+use uuid::Uuid;
 
 use super::Identity;
 use crate::{
@@ -41,6 +42,8 @@ const PLAIN_NAME: &str = "verigate";
 /// What a browser that is signed in brings with it.
 #[derive(Clone, Debug)]
 pub(crate) struct SignedIn {
+    /// The session's own.
+    pub(crate) id: Uuid,
     /// The set of checks that the hand-off asks for.
     pub(crate) policy: Option<String>,
     /// Where the person goes afterwards.
@@ -171,6 +174,7 @@ impl From<BrowserSession> for Identity {
         Self {
             person: session.person,
             session: Some(SignedIn {
+                id: session.id,
                 policy: session.policy,
                 return_url: return_url.and_then(|url| Url::parse(url).ok()),
             }),
