@@ -102,7 +102,7 @@ async fn kill_at(
         WHERE datname = current_database() AND application_name = 'verigate')";
     wait_for(world, "its connections end", gone).await;
     world.run_leases_out().await;
-    Process::start_with(world, policies).await
+    Process::start_under(world, policies).await
 }
 
 async fn wait_for(world: &World, what: &str, query: &'static str) {
@@ -305,7 +305,7 @@ async fn change_killed(policies: &'static str, step: Step) -> (World, String, Va
     let process = Process::start(&world).await;
     let first = click_until_open(&process).await;
     process.kill().await;
-    let process = Process::start_with(&world, policies).await;
+    let process = Process::start_under(&world, policies).await;
     let process = kill_at(&world, process, step, click).await;
     let session = click_until_open(&process).await;
     world.assert_open(&session).await;

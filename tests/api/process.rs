@@ -24,30 +24,39 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it, and returns when it listens.
     pub(crate) async fn start(world: &World) -> Self {
-        Self::start_with(world, "").await
+        Self::start_with(world, &[]).await
     }
 
     /// The same, with these policies.
-    pub(crate) async fn start_with(world: &World, policies: &'static str) -> Self {
+    pub(crate) async fn start_under(world: &World, policies: &'static str) -> Self {
+        // Set to nothing it would be a mistake.
+        let settings = [("POLICIES", policies)];
+        let settings = if policies.is_empty() {
+            &[]
+        } else {
+            &settings[..]
+        };
+        let mut process = Self::start_with(world, settings).await;
+        process.policies = policies;
+        process
+    }
+
+    /// The same, with these settings too.
+    pub(crate) async fn start_with(world: &World, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let variables = [
+        let mut variables = vec![
             ("DATABASE_URL", world.db.url()),
             ("STRIPE_API_BASE", &world.sandbox.base),
             ("BIND_ADDR", "127.0.0.1:0"),
             ("RUST_LOG", "off"),
-            ("POLICIES", policies),
         ];
-        // Set to nothing it would be a mistake.
-        let set: Vec<_> = variables
-            .into_iter()
-            .filter(|it| !it.1.is_empty())
-            .collect();
-        let mut program = Program::start(&["dev"], &set, folder.path());
+        variables.extend(settings);
+        let mut program = Program::start(&["dev"], &variables, folder.path());
         let origin = format!("http://{}", program.greeted().await);
         Self {
             origin,
             http: http_client(),
-            policies,
+            policies: "",
             program,
             _folder: folder,
         }
