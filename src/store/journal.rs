@@ -90,15 +90,15 @@ pub async fn record_event(
 }
 
 /// Records the reports of a locked attempt, each a check at this cost; those known already stay as they are. What was
-/// reserved for a new one is spent.
+/// reserved for a new one is spent. Gives how many are new.
 pub async fn record_reports(
     tx: &mut Tx,
     attempt: AttemptId,
     reports: &BTreeSet<String>,
     cost: u64,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     if reports.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let reports: Vec<String> = reports.iter().cloned().collect();
     let done = sqlx::query!(
@@ -115,7 +115,7 @@ pub async fn record_reports(
     if done.rows_affected() > 0 {
         super::spend_reservations(tx, attempt).await?;
     }
-    Ok(())
+    Ok(done.rows_affected())
 }
 
 /// Appends one line to an attempt's history.

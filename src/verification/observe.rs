@@ -163,7 +163,14 @@ impl Verifier {
 
         store::save_verification(tx, verification, refresh_in).await?;
         let cost = self.settings.limits.budget.price;
-        store::record_reports(tx, verification.id, &observation.knowledge.reports, cost).await?;
+        let reports = &observation.knowledge.reports;
+        let new_reports = store::record_reports(tx, verification.id, reports, cost).await?;
+        if new_reports > 0
+            && let Some(user) = user
+        {
+            // What is handed out next needs a reservation of its own, even if nothing else has changed.
+            self.flights.forget(&user.person);
+        }
         if before != after || from != verification.status {
             let to = verification.status;
             store::record_history(tx, verification.id, from, to, &observation.cause).await?;
