@@ -36,6 +36,8 @@ const INTAKE_CONNECTIONS: u32 = 8;
 const DRAIN: Duration = Duration::from_secs(25);
 /// Where Stripe sends people back to.
 const RETURN_PATH: &str = "submitted";
+/// The same, when they came by an app.
+const APP_RETURN_PATH: &str = "app/return";
 
 /// Everything, wired but not yet running.
 #[derive(Debug)]
@@ -83,8 +85,12 @@ impl App {
             client,
             Settings {
                 livemode: config.stripe.livemode,
-                return_url: return_url(&config.public_url)?,
                 limits: limits(&config),
+                return_url: return_url(&config.public_url, RETURN_PATH)?,
+                app_return_url: match config.native.links.as_slice() {
+                    [] => None,
+                    _ => Some(return_url(&config.public_url, APP_RETURN_PATH)?),
+                },
                 policies: policies::policies(&config.policies),
             },
         );
@@ -255,9 +261,9 @@ async fn serve_public(listener: TcpListener, router: axum::Router, life: Lifecyc
     }
 }
 
-fn return_url(public_url: &Url) -> anyhow::Result<Url> {
+fn return_url(public_url: &Url, path: &str) -> anyhow::Result<Url> {
     public_url
-        .join(RETURN_PATH)
+        .join(path)
         .context("PUBLIC_URL is no base for addresses")
 }
 

@@ -4,6 +4,7 @@ mod app;
 mod environment;
 mod jwt;
 mod limits;
+mod native;
 mod origins;
 mod parse;
 mod policies;
@@ -26,6 +27,7 @@ pub use self::{
     environment::Environment,
     jwt::{JwtConfig, JwtKey},
     limits::LimitsConfig,
+    native::NativeConfig,
     policies::{Check, CheckType, DocumentOptions, DocumentType, Policies, Policy},
     sign_in::SignInConfig,
     stripe::StripeConfig,
@@ -75,6 +77,8 @@ pub struct Config {
     pub realm: String,
     /// `POLICIES`: what people are asked for.
     pub policies: Policies,
+    /// Phones' apps.
+    pub native: NativeConfig,
     /// `ALLOWED_ORIGINS`: whose pages may call us with a token of their own.
     pub allowed_origins: Vec<String>,
     /// What it may cost.
@@ -183,6 +187,7 @@ impl Config {
         let sign_in = SignInConfig::read(reader);
         let realm = sign_in::read_realm(reader);
         let policies = Policies::read(reader);
+        let native = NativeConfig::read(reader);
         let allowed_origins = origins::read(reader);
         let limits = LimitsConfig::read(reader);
         let shutdown_delay = read_shutdown_delay(reader);
@@ -198,6 +203,7 @@ impl Config {
             sign_in: sign_in?,
             realm: realm?,
             policies: policies?,
+            native: native?,
             allowed_origins: allowed_origins?.unwrap_or_default(),
             limits: limits?,
             shutdown_delay: shutdown_delay?,

@@ -87,6 +87,14 @@ pub(super) fn seconds(text: &str, range: RangeInclusive<u64>) -> Result<u64, Adv
         })
 }
 
+pub(super) fn switch(text: &str) -> Result<bool, Advice> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("is neither on nor off".into()),
+    }
+}
+
 pub(super) fn log_filter(text: &str) -> Result<String, Advice> {
     EnvFilter::try_new(text)
         .map(|_| text.to_owned())

@@ -2,6 +2,7 @@
 
 use super::{
     jwt::{self, JwtConfig},
+    parse,
     reader::{Advice, Noted, Reader},
 };
 
@@ -26,7 +27,7 @@ impl SignInConfig {
 
     /// In production there must be a way, or nobody could ever be verified.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
-        let hand_off = reader.parsed("HAND_OFF", parse_switch);
+        let hand_off = reader.parsed("HAND_OFF", parse::switch);
         let jwt = jwt::read(reader);
         let config = Self {
             hand_off: hand_off?.unwrap_or(false),
@@ -47,14 +48,6 @@ impl SignInConfig {
 pub(super) fn read_realm(reader: &mut Reader<'_>) -> Result<String, Noted> {
     let found = reader.parsed("REALM", parse_realm);
     Ok(found?.unwrap_or_else(|| REALM.to_owned()))
-}
-
-fn parse_switch(text: &str) -> Result<bool, Advice> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("is neither on nor off".into()),
-    }
 }
 
 /// Without a colon, so that it never is an identity provider's address.

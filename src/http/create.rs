@@ -1,6 +1,6 @@
 //! Starting a verification: one answer for a page's script, another for a form, another for an app.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -24,6 +24,8 @@ use crate::{
 
 /// Far more than any client of Stripe's examples sends; nothing of it is used but one word.
 const LIMIT: usize = 16 * 1024;
+/// Postgres ends a statement that takes long, unless it stands still itself.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `POST /create-verification-session`.
 pub(crate) async fn create_session(
@@ -56,6 +58,76 @@ pub(crate) async fn create_native_session(
             answer(&starter, &user, address, client).await
         }
         Err(error) => Shape::Json.of(error),
+    }
+}
+
+/// `POST /test/verification-sessions`: the same, by another name that only apps use.
+pub(crate) async fn create_test_session(
+    user: CurrentUser,
+    address: ClientAddress,
+    State(starter): State<Starter>,
+    request: Request,
+) -> Response {
+    if !starter.native {
+        return Shape::Json.of(Error::NotFound);
+    }
+    create_native_session(user, address, State(starter), request).await
+}
+
+/// `POST /reuse-verification-session`: opens the caller's own session once more, if it is the one they name.
+pub(crate) async fn reuse_session(
+    user: CurrentUser,
+    address: ClientAddress,
+    State(starter): State<Starter>,
+    request: Request,
+) -> Response {
+    reuse(&starter, &user, address, request)
+        .await
+        .unwrap_or_else(|error| Shape::Json.of(error))
+}
+
+async fn reuse(
+    by: &Starter,
+    user: &CurrentUser,
+    address: ClientAddress,
+    request: Request,
+) -> Result<Response, Error> {
+    if !by.native {
+        return Err(Error::NotFound);
+    }
+    let (parts, body) = request.into_parts();
+    let body = body::read(&parts.headers, body, LIMIT).await?;
+    let named = named_session(&body).ok_or(Error::NotFound)?;
+    let open = by.verifier.has_open(user.person(), &named);
+    let open = tokio::time::timeout(PATIENCE, open)
+        .await
+        .map_err(|too_late| Error::unavailable("unavailable", too_late))?;
+    if !open? {
+        return Err(Error::NotFound);
+    }
+    let started = by
+        .verifier
+        .start(&wish(user, address, Client::Native))
+        .await?;
+    if started.session.as_str() != named {
+        // It was over, and another one is open now.
+        return Err(Error::NotFound);
+    }
+    Ok(Json(Answer::of(&started)).into_response())
+}
+
+fn named_session(body: &Bytes) -> Option<String> {
+    let json = serde_json::from_slice::<Value>(body).ok()?;
+    let session = json.get("verification_session")?.as_str()?;
+    Some(session.to_owned())
+}
+
+/// A start for whoever it is, under the policy they are here for: nothing that was sent has a say in that.
+fn wish(user: &CurrentUser, address: ClientAddress, client: Client) -> StartRequest {
+    StartRequest {
+        address: address.0,
+        policy: user.policy().map(str::to_owned),
+        ..StartRequest::new(user.person().clone(), client)
     }
 }
 
@@ -99,12 +171,7 @@ async fn answer(
     client: Client,
 ) -> Response {
     let client = served(client, by.native);
-    let request = StartRequest {
-        address: address.0,
-        policy: user.policy().map(str::to_owned),
-        ..StartRequest::new(user.person().clone(), client)
-    };
-    let outcome = by.verifier.start(&request).await;
+    let outcome = by.verifier.start(&wish(user, address, client)).await;
     match (outcome, client) {
         (Ok(started), Client::Redirect) => go_to_stripe(&started),
         (Ok(started), Client::Modal | Client::Native) => Json(Answer::of(&started)).into_response(),

@@ -2,6 +2,7 @@
 
 mod address;
 mod api;
+mod app_return;
 mod assets;
 mod auth;
 mod body;
@@ -28,6 +29,7 @@ mod webhook;
 #[cfg(feature = "dev")]
 pub use self::views::gallery;
 pub use self::{
+    app_return::NoAppLink,
     hub::Hub,
     lifecycle::Lifecycle,
     router::{metrics_router, router, routes},

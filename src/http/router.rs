@@ -11,7 +11,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use super::{
-    api, assets, auth, body, cors, create, health,
+    api, app_return, assets, auth, body, cors, create, health,
     limit::Limits,
     pages, present, request, security, start_link,
     state::AppState,
@@ -24,6 +24,11 @@ pub(crate) const HOME: &str = "/";
 pub(crate) const VERIFY: &str = "/verify";
 pub(crate) const CREATE: &str = "/create-verification-session";
 pub(crate) const CREATE_NATIVE: &str = "/verification-sessions";
+/// Where Stripe's example app for React Native asks in test mode.
+pub(crate) const CREATE_TEST: &str = "/test/verification-sessions";
+/// Where Stripe's example app for iOS asks for an open session once more.
+pub(crate) const REUSE: &str = "/reuse-verification-session";
+pub(crate) const APP_RETURN: &str = "/app/return";
 pub(crate) const CONFIG: &str = "/config";
 pub(crate) const SUBMITTED: &str = "/submitted";
 /// The name it has in Stripe's guide.
@@ -61,6 +66,9 @@ fn people() -> Routes<AppState> {
         .route(SUBMITTED_FILE, get(pages::show_submitted))
         .route(CREATE, post(create::create_session))
         .route(CREATE_NATIVE, post(create::create_native_session))
+        .route(CREATE_TEST, post(create::create_test_session))
+        .route(REUSE, post(create::reuse_session))
+        .route(APP_RETURN, get(app_return::show_app_return))
         .route(CONFIG, get(health::show_config))
         .route(
             START,

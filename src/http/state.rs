@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::{
     address::TrustedProxies,
     api::Backend,
+    app_return::{AppLinks, NoAppLink},
     auth::{Auth, CurrentUser, SessionCookie, Sessions, Source, Tokens, within},
     cors::Sharing,
     error::Error,
@@ -57,6 +58,7 @@ pub struct AppState {
     starter: Starter,
     door: Door,
     proxies: TrustedProxies,
+    links: AppLinks,
     webhook: Webhook,
     backend: Backend,
     hub: Hub,
@@ -114,9 +116,10 @@ impl AppState {
             backend: Backend::new(config, db.clone(), verifier.clone()),
             starter: Starter {
                 verifier,
-                native: is_dev,
+                native: config.native.on,
             },
             proxies: TrustedProxies::new(&config.limits.trusted_proxies),
+            links: AppLinks::new(&config.native.links, config.stripe.livemode)?,
             webhook: Webhook {
                 verifier: deliveries,
                 clock,
@@ -136,6 +139,9 @@ pub enum StateError {
     /// A configured address is none for a header.
     #[error("a configured address cannot stand in a header")]
     Header(#[from] InvalidHeaderValue),
+    /// A link of `APP_LINKS`.
+    #[error("APP_LINKS cannot be used")]
+    AppLinks(#[from] NoAppLink),
     /// The machine's own certificates cannot be used, most likely.
     #[error("the client that fetches keys cannot be built")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Db, StoreError, Tx};
-use crate::domain::{AttemptId, Client, SessionId, UserId};
+use crate::domain::{AttemptId, Client, Person, SessionId, UserId};
 
 /// How long one request alone may create or fetch a session; longer than any call to Stripe may take with its retries.
 const LEASE_SECONDS: f64 = 20.0;
@@ -46,6 +46,28 @@ pub async fn find_current(
     .fetch_optional(&mut **tx)
     .await?;
     Ok(id.map(AttemptId))
+}
+
+/// Is this session the one that `start` hands out to this person?
+pub async fn is_open_session(
+    db: &Db,
+    person: &Person,
+    livemode: bool,
+    session: &str,
+) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM verifications v JOIN users u ON u.id = v.user_id
+               WHERE u.realm = $1 AND u.external_id = $2 AND v.livemode = $3
+                 AND v.session_id = $4 AND v.current) AS "found!""#,
+        person.realm,
+        person.external_id,
+        livemode,
+        session,
+    )
+    .fetch_one(db.pool())
+    .await?;
+    Ok(found)
 }
 
 /// Makes the open attempt of a locked user, its lease taken.

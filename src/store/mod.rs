@@ -27,7 +27,7 @@ pub use api_keys::{
 pub use api_views::{Listing, Owner, VerificationView, find_verification, list_verifications};
 pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
-    end_lease, find_current, insert_attempt, note_asked_policies, save_policy,
+    end_lease, find_current, insert_attempt, is_open_session, note_asked_policies, save_policy,
 };
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,

@@ -43,6 +43,8 @@ pub struct Settings {
     pub return_url: Url,
     /// What it may cost.
     pub limits: Limits,
+    /// The same for those who came by an app, if there is a way back into it.
+    pub app_return_url: Option<Url>,
     /// What people are asked for.
     pub policies: Policies,
 }

@@ -20,7 +20,7 @@ use super::{
     start::{Opened, StartError, StartRequest, refusal},
 };
 use crate::{
-    domain::{AttemptId, Redaction, SessionId, Status, UserStatus},
+    domain::{AttemptId, Client, Redaction, SessionId, Status, UserStatus},
     store::{self, LockedUser, NewAttempt, StoreError, Tx, Verification},
     stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionStatus, VerificationSession},
 };
@@ -187,7 +187,7 @@ impl Verifier {
     ) -> Result<Lease, StoreError> {
         let (policy, client) = (&wish.policy, wish.request.client);
         let attempt = AttemptId(Uuid::now_v7());
-        let create = policy.put_into(self.create_parameters(attempt));
+        let create = policy.put_into(self.create_parameters(attempt, client));
         let parameters = serde_json::to_value(create).unwrap_or_default();
         let new = NewAttempt {
             id: attempt,
@@ -218,9 +218,14 @@ impl Verifier {
         })
     }
 
-    fn create_parameters(&self, attempt: AttemptId) -> CreateSession {
+    fn create_parameters(&self, attempt: AttemptId, client: Client) -> CreateSession {
+        let settings = &self.settings;
+        let into_app = settings.app_return_url.as_ref();
+        let return_url = into_app
+            .filter(|_| client == Client::Native)
+            .unwrap_or(&settings.return_url);
         CreateSession {
-            return_url: Some(self.settings.return_url.to_string()),
+            return_url: Some(return_url.to_string()),
             client_reference_id: Some(attempt.to_string()),
             metadata: [(ATTEMPT_KEY.to_owned(), attempt.to_string())].into(),
             ..CreateSession::default()

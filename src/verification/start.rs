@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use super::{Verifier, policy::Policy};
 use crate::{
     domain::{AttemptId, Client, Person, SessionId},
+    store::{self, StoreError},
     stripe::{Priority, StripeError},
 };
 
@@ -134,6 +135,14 @@ impl Verifier {
             url: opened.url,
             ephemeral_key_secret,
         })
+    }
+
+    /// Is this session of Stripe's the person's open one?
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn has_open(&self, person: &Person, session: &str) -> Result<bool, StoreError> {
+        store::is_open_session(&self.db, person, self.settings.livemode, session).await
     }
 
     /// The policy to start under; never another one than was asked for.

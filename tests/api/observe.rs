@@ -25,6 +25,7 @@ fn deaf_verifier(db: &TestDb) -> Verifier {
         return_url: "http://localhost/submitted".parse().unwrap(),
         limits: no_limits(),
         policies: Policies::default(),
+        app_return_url: None,
     };
     Verifier::new(store::connect(&url, 4).unwrap(), client, settings)
 }

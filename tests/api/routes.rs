@@ -10,13 +10,16 @@ use tokio::{
 use crate::server::TestServer;
 
 /// Every route, with the method it is for.
-const ROUTES: [(&str, &str); 17] = [
+const ROUTES: [(&str, &str); 20] = [
     ("GET", "/"),
     ("GET", "/verify"),
     ("GET", "/submitted"),
     ("GET", "/submitted.html"),
     ("POST", "/create-verification-session"),
     ("POST", "/verification-sessions"),
+    ("POST", "/test/verification-sessions"),
+    ("POST", "/reuse-verification-session"),
+    ("GET", "/app/return"),
     ("GET", "/config"),
     ("GET", "/start/nothing"),
     ("POST", "/start/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),

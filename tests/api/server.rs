@@ -240,6 +240,7 @@ fn verifier(config: &Config, db: store::Db, stripe: &FakeStripe) -> Verifier {
             return_url,
             limits: Limits::none(NetworkKey::derive(b"")),
             policies: Policies::default(),
+            app_return_url: None,
         },
     )
 }

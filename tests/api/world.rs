@@ -320,6 +320,7 @@ pub(crate) fn limited(
         return_url: "http://localhost/submitted".parse().unwrap(),
         limits,
         policies: policies(),
+        app_return_url: None,
     };
     let db = store::connect(&SecretString::from(database.to_owned()), 4).unwrap();
     Verifier::new(db, client, settings)

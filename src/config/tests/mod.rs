@@ -3,6 +3,7 @@
 mod dev;
 mod jwt;
 mod limits;
+mod native;
 mod policies;
 mod serve;
 mod sign_in;
