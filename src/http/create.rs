@@ -18,7 +18,7 @@ use super::{
     state::Starter,
 };
 use crate::{
-    domain::Client,
+    domain::{Client, SessionId},
     verification::{StartError, StartRequest, Started},
 };
 
@@ -119,7 +119,7 @@ async fn reuse(
 fn named_session(body: &Bytes) -> Option<String> {
     let json = serde_json::from_slice::<Value>(body).ok()?;
     let session = json.get("verification_session")?.as_str()?;
-    Some(session.to_owned())
+    SessionId::parse(session).map(|_| session.to_owned())
 }
 
 /// A start for whoever it is, under the policy they are here for: nothing that was sent has a say in that.

@@ -16,6 +16,7 @@ mod dev;
 mod explain;
 mod hand_off;
 mod limits;
+mod native;
 mod observe;
 mod orders;
 mod outage;
