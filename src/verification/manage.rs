@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{AttemptId, Redaction, SessionId, Status},
     store::{self, Owner, StoreError, VerificationView},
-    stripe::{Priority, Reply, StripeError, VerificationSession},
+    stripe::{Priority, Reply, SessionStatus, StripeError, VerificationSession},
 };
 
 /// What is to be done.
@@ -78,10 +78,7 @@ impl Verifier {
         let session = view.session_id.filter(|_| !view.gone);
         let session = session.ok_or(ManageError::NoSession)?;
         match self.act(act, &session).await {
-            Ok(reply) => {
-                self.save(&session, &reply, act.cause()).await?;
-                Ok(())
-            }
+            Ok(reply) => self.save(&session, &reply, act.cause()).await,
             Err(error) if error.is_missing() => self.note_gone(&session, act).await,
             // Stripe says so in words only; the session itself tells why.
             Err(error) if error.status() == Some(400) => self.explain(&session, act, &error).await,
@@ -116,12 +113,14 @@ impl Verifier {
             Err(error) if error.is_missing() => return self.note_gone(session, act).await,
             Err(error) => return Err(refusal(&error)),
         };
-        let view = self.save(session, &reply, "read after a refusal").await?;
-        match view.status {
-            _ if act.is_done_by(view.status, view.redaction) => Ok(()),
-            Some(Status::Processing) => Err(ManageError::Processing),
-            Some(Status::Verified | Status::Canceled) => Err(ManageError::NotOpen),
-            Some(Status::RequiresInput) | None => Err(refusal(refused)),
+        self.save(session, &reply, "read after a refusal").await?;
+        // Stripe's own word: the row may still weigh it against another of the same second.
+        match &reply.value.status {
+            SessionStatus::Canceled if act == Act::Cancel => Ok(()),
+            _ if act == Act::Redact && reply.value.redaction.is_some() => Ok(()),
+            SessionStatus::Processing => Err(ManageError::Processing),
+            SessionStatus::Verified | SessionStatus::Canceled => Err(ManageError::NotOpen),
+            SessionStatus::RequiresInput | SessionStatus::Unknown(_) => Err(refusal(refused)),
         }
     }
 
@@ -130,15 +129,11 @@ impl Verifier {
         session: &SessionId,
         reply: &Reply<VerificationSession>,
         cause: &str,
-    ) -> Result<Seen, ManageError> {
+    ) -> Result<(), ManageError> {
         let observation = read::answer(reply, None, cause);
         let naming = read::naming(&reply.value);
         let saved = self.commit_read(session, naming, &observation).await;
-        let row = saved.map_err(store_failure)?;
-        Ok(Seen {
-            status: row.status,
-            redaction: row.knowledge.redaction,
-        })
+        saved.map_err(store_failure)
     }
 
     async fn note_gone(&self, session: &SessionId, act: Act) -> Result<(), ManageError> {
@@ -154,12 +149,6 @@ impl Verifier {
     }
 }
 
-/// A session's state after what Stripe said was saved.
-struct Seen {
-    status: Option<Status>,
-    redaction: Redaction,
-}
-
 impl Act {
     fn cause(self) -> &'static str {
         match self {
@@ -169,13 +158,9 @@ impl Act {
     }
 
     fn is_done(self, view: &VerificationView) -> bool {
-        self.is_done_by(view.status, view.redaction)
-    }
-
-    fn is_done_by(self, status: Option<Status>, redaction: Redaction) -> bool {
         match self {
-            Self::Cancel => status == Some(Status::Canceled),
-            Self::Redact => redaction != Redaction::None,
+            Self::Cancel => view.status == Some(Status::Canceled),
+            Self::Redact => view.redaction != Redaction::None,
         }
     }
 }

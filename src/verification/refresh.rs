@@ -129,18 +129,18 @@ impl Verifier {
         Ok(())
     }
 
-    /// Merges what Stripe said in a transaction of its own, and gives the row as it then is.
+    /// Merges what Stripe said in a transaction of its own.
     pub(super) async fn commit_read(
         &self,
         session: &SessionId,
         naming: super::observe::Naming,
         observation: &Observation,
-    ) -> Result<store::Verification, StoreError> {
+    ) -> Result<(), StoreError> {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
-            let row = self.observe(&mut tx, session, naming, observation).await?;
+            self.observe(&mut tx, session, naming, observation).await?;
             tx.commit().await?;
-            Ok(row)
+            Ok(())
         })
         .await
     }
