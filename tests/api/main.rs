@@ -37,5 +37,6 @@ mod stripe;
 mod support;
 mod telling;
 mod tokens;
+mod v1;
 mod webhook;
 mod world;

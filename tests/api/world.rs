@@ -373,6 +373,11 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Over this database, with this Stripe.
     pub(crate) async fn start(db: &TestDb, stripe: &str) -> Self {
+        Self::with(db, stripe, &[]).await
+    }
+
+    /// The same, with settings of the test's own.
+    pub(crate) async fn with(db: &TestDb, stripe: &str, settings: &[(&str, &str)]) -> Self {
         let listeners = Listeners::bind("127.0.0.1:0".parse().unwrap(), None)
             .await
             .unwrap();
@@ -380,7 +385,10 @@ impl Gateway {
         let config = Config::from_lookup(Mode::Dev, |name| match name {
             "PUBLIC_URL" => Some(format!("http://{address}")),
             "STRIPE_API_BASE" => Some(stripe.to_owned()),
-            _ => None,
+            _ => {
+                let set = settings.iter().find(|(variable, _)| *variable == name);
+                set.map(|(_, value)| (*value).to_owned())
+            }
         })
         .unwrap();
         let url = SecretString::from(db.url().to_owned());
