@@ -94,6 +94,7 @@ fn backends() -> (Routes<AppState>, OpenApi) {
             routes!(api::redact_verification),
             routes!(api::show_user),
             routes!(api::list_user_verifications),
+            routes!(api::allow_attempt),
         ],
     )
 }

@@ -174,9 +174,8 @@ impl Wanted {
         NewHandOff {
             api_key,
             person: Person {
-                realm: backend.realm.as_ref().to_owned(),
-                external_id: self.user_id.clone(),
                 email: self.email.clone(),
+                ..backend.person(self.user_id.clone())
             },
             policy: self.policy.clone().unwrap_or_default(),
             label: self.label.clone(),

@@ -1,10 +1,17 @@
-//! What an application may do to a verification: call it off, and have it erased.
+//! What an application may do: call a verification off, have it erased, and allow a person another attempt.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use uuid::Uuid;
 
 use super::{
     Backend,
-    input::VerificationId,
+    idempotent::{IdempotencyKey, REPLAYED, Turn, YES},
+    input::{UserId, VerificationId},
     key::{ApiKey, Manage},
     problem::Problem,
     verifications::{Verification, find_verification},
@@ -16,7 +23,7 @@ use crate::{http::error::Error, verification::ManageError};
 /// For good: the person can begin a new one. One that is called off already stays so, and is answered all the same.
 #[utoipa::path(
     post, path = "/v1/verifications/{id}/cancel", tag = "verifications",
-    params(("id" = uuid::Uuid, Path, description = "The verification.")),
+    params(("id" = Uuid, Path, description = "The verification.")),
     responses(
         (status = 200, description = "Called off.", body = Verification),
         (status = 409, description = "The document is being checked (`verification_processing`), it is verified (`verification_not_open`), or Stripe has no session of it (`verification_without_session`).", content_type = "application/problem+json", body = Problem),
@@ -39,7 +46,7 @@ pub(crate) async fn cancel_verification(
 /// verdict stays.
 #[utoipa::path(
     post, path = "/v1/verifications/{id}/redact", tag = "verifications",
-    params(("id" = uuid::Uuid, Path, description = "The verification.")),
+    params(("id" = Uuid, Path, description = "The verification.")),
     responses(
         (status = 200, description = "Stripe erases it.", body = Verification),
         (status = 409, description = "The document is being checked (`verification_processing`), Stripe does not erase it in this state (`verification_not_open`), or has no session of it (`verification_without_session`).", content_type = "application/problem+json", body = Problem),
@@ -54,6 +61,43 @@ pub(crate) async fn redact_verification(
 ) -> Result<Json<Verification>, Error> {
     backend.verifier.redact(backend.owner(), id).await?;
     find_verification(&backend, id).await.map(Json)
+}
+
+/// Allow a person one more attempt
+///
+/// For somebody whose attempts are used up: one attempt beyond the limits, whenever they come back.
+#[utoipa::path(
+    post, path = "/v1/users/{user_id}/allow-attempt", tag = "users",
+    params(
+        ("user_id" = String, Path, description = "The application's own id of the person, percent-encoded.", min_length = 1, max_length = 255),
+        ("Idempotency-Key" = Option<String>, Header, description = "Your name for this call, so that repeating it allows nothing twice; remembered for a day.", min_length = 1, max_length = 255, pattern = "^[\\x21-\\x7e]+$"),
+    ),
+    responses(
+        (status = 204, description = "Allowed."),
+        (status = 409, description = "A call with this key is running (`idempotency_key_in_use`).", content_type = "application/problem+json", body = Problem),
+    ),
+    security(("api_key" = ["verifications:manage"])),
+)]
+pub(crate) async fn allow_attempt(
+    key: ApiKey<Manage>,
+    State(backend): State<Backend>,
+    UserId(user_id): UserId,
+    idempotency: IdempotencyKey,
+) -> Result<Response, Error> {
+    let request = ("allow_attempt", &user_id);
+    match idempotency.claim(&backend, key.id(), &request).await? {
+        Turn::First(claimed) => {
+            let (verifier, person) = (backend.verifier.clone(), backend.person(user_id));
+            let work = async move {
+                let known = verifier.allow_attempt(&person).await?;
+                known.then_some(()).ok_or(Error::NotFound)
+            };
+            // It has no id of its own: that it was done is all there is to know.
+            claimed.run(work, |()| Uuid::nil()).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Turn::Done(_) => Ok((StatusCode::NO_CONTENT, [(REPLAYED, YES)]).into_response()),
+    }
 }
 
 impl From<ManageError> for Error {

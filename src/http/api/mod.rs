@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{Config, Policies},
+    domain::Person,
     http::error::Error,
     store::{Db, Owner, StoreError},
     verification::Verifier,
@@ -66,6 +67,15 @@ impl Backend {
             origin: config.public_url.origin().ascii_serialization().into(),
             livemode: config.stripe.livemode,
             hand_off: config.sign_in.hand_off,
+        }
+    }
+
+    /// A person, by the application's own id.
+    fn person(&self, user_id: String) -> Person {
+        Person {
+            realm: self.realm.as_ref().to_owned(),
+            external_id: user_id,
+            email: None,
         }
     }
 

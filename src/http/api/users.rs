@@ -2,8 +2,8 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     verifications::{LastError, PageOf, Paging, VerificationPage},
 };
 use crate::{
-    domain::{Person, UserStatus},
+    domain::UserStatus,
     http::error::Error,
     store::{self, PersonView},
 };
@@ -25,7 +25,9 @@ use crate::{
 pub(crate) struct PersonAnswer {
     /// The application's own id.
     user_id: String,
-    /// The newest verification speaks, unless any is verified.
+    /// The set of checks that this is about.
+    policy: String,
+    /// Verified if any verification satisfies the policy; else the newest one speaks.
     status: UserStanding,
     /// Since when they are verified; null unless they are.
     #[schema(required)]
@@ -38,6 +40,16 @@ pub(crate) struct PersonAnswer {
     last_error: Option<LastError>,
     /// When the status last changed.
     updated_at: DateTime<Utc>,
+}
+
+/// Under which policy.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Under {
+    /// The set of checks in question; the default one if left out.
+    #[param(min_length = 1, max_length = 255)]
+    policy: Option<String>,
 }
 
 /// A person's status.
@@ -69,9 +81,10 @@ impl From<UserStatus> for UserStanding {
 }
 
 impl PersonAnswer {
-    fn new(user_id: String, view: PersonView) -> Self {
+    fn new(user_id: String, policy: String, view: PersonView) -> Self {
         Self {
             user_id,
+            policy,
             status: view.status.into(),
             verified_at: view.verified_at,
             verification_id: view.verification_id.map(|id| id.0),
@@ -86,7 +99,10 @@ impl PersonAnswer {
 /// Somebody who was never handed over is not found.
 #[utoipa::path(
     get, path = "/v1/users/{user_id}", tag = "users",
-    params(("user_id" = String, Path, description = "The application's own id of the person, percent-encoded.", min_length = 1, max_length = 255)),
+    params(
+        ("user_id" = String, Path, description = "The application's own id of the person, percent-encoded.", min_length = 1, max_length = 255),
+        Under,
+    ),
     responses((status = 200, description = "Where they stand.", body = PersonAnswer)),
     security(("api_key" = ["verifications:read"])),
 )]
@@ -94,9 +110,10 @@ pub(crate) async fn show_user(
     _key: ApiKey<Read>,
     State(backend): State<Backend>,
     UserId(user_id): UserId,
+    Parameters(under): Parameters<Under>,
 ) -> Result<Json<PersonAnswer>, Error> {
-    let view = find_user(&backend, &user_id).await?;
-    Ok(Json(PersonAnswer::new(user_id, view)))
+    let (view, policy) = find_user(&backend, &user_id, under.policy.as_deref()).await?;
+    Ok(Json(PersonAnswer::new(user_id, policy, view)))
 }
 
 /// A person's verifications, newest first
@@ -116,27 +133,29 @@ pub(crate) async fn list_user_verifications(
     Parameters(paging): Parameters<Paging>,
 ) -> Result<Json<VerificationPage>, Error> {
     // A stranger is not found, which an empty list would not say.
-    find_user(&backend, &user_id).await?;
+    find_user(&backend, &user_id, None).await?;
     paging
         .page(&backend, PageOf::User(&user_id))
         .await
         .map(Json)
 }
 
-async fn find_user(backend: &Backend, user_id: &str) -> Result<PersonView, Error> {
-    let person = Person {
-        realm: backend.realm.as_ref().to_owned(),
-        external_id: user_id.to_owned(),
-        email: None,
-    };
-    let policies = backend.verifier.policies();
-    let policy = policies.find(None).map_err(Error::internal)?;
-    read(store::find_person_view(
-        &backend.db,
-        &person,
-        backend.livemode,
-        &policy.satisfied_by,
-    ))
-    .await?
-    .ok_or(Error::NotFound)
+/// Unknown policies are told by name, unknown people are not found.
+async fn find_user(
+    backend: &Backend,
+    user_id: &str,
+    policy: Option<&str>,
+) -> Result<(PersonView, String), Error> {
+    let policy = backend
+        .verifier
+        .policies()
+        .find(policy)
+        .map_err(|unknown| {
+            Error::invalid("invalid_parameter", Some("policy"), unknown.to_string())
+        })?;
+    let person = backend.person(user_id.to_owned());
+    let view =
+        store::find_person_view(&backend.db, &person, backend.livemode, &policy.satisfied_by);
+    let view = read(view).await?.ok_or(Error::NotFound)?;
+    Ok((view, policy.name.clone()))
 }

@@ -187,6 +187,11 @@ async fn a_key_does_only_what_it_is_made_for() {
         (
             Scope::Manage,
             Method::POST,
+            "/v1/users/ada/allow-attempt".to_owned(),
+        ),
+        (
+            Scope::Manage,
+            Method::POST,
             format!("/v1/verifications/{id}/cancel"),
         ),
         (

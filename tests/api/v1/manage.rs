@@ -1,8 +1,9 @@
 //! Calling a verification off, and having it erased.
 
+use reqwest::Method;
 use serde_json::json;
 
-use super::Api;
+use super::{Api, answer};
 use crate::support::eventually;
 
 #[tokio::test]
@@ -104,4 +105,33 @@ async fn a_session_stripe_does_not_have_is_told_and_noted() {
     }
     let one = api.get(&format!("/v1/verifications/{attempt}")).await.body;
     assert_eq!(one["gone"], true);
+}
+
+async fn extra_attempts(api: &Api) -> i64 {
+    sqlx::query_scalar("SELECT sum(extra_attempts)::bigint FROM users")
+        .fetch_one(api.world.db.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn another_attempt_is_allowed_once_a_call_however_often_it_is_repeated() {
+    let api = Api::start().await;
+    let path = "/v1/users/ada/allow-attempt";
+    api.post(path).await.is_problem(404, "not_found");
+    api.create(&json!({ "user_id": "ada" })).await;
+    for _ in 0..3 {
+        let request = api
+            .signed(Method::POST, path)
+            .header("idempotency-key", "case-7");
+        assert_eq!(answer(request).await.status, 204);
+    }
+    assert_eq!(extra_attempts(&api).await, 1);
+    assert_eq!(api.post(path).await.status, 204);
+    assert_eq!(extra_attempts(&api).await, 2);
+    let other = api
+        .signed(Method::POST, "/v1/verifications")
+        .header("idempotency-key", "case-7");
+    let other = answer(other.json(&json!({ "user_id": "ada" }))).await;
+    other.is_problem(422, "idempotency_key_reused");
 }
