@@ -26,7 +26,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-async fn run(program: impl AsRef<OsStr>, arguments: &[&str], limit: Duration) -> Output {
+pub(crate) async fn run(program: impl AsRef<OsStr>, arguments: &[&str], limit: Duration) -> Output {
     let program = program.as_ref();
     let home = tempfile::tempdir().unwrap();
     let command = Command::new(program)
@@ -87,22 +87,19 @@ async fn install_from_npm() {
     }
 }
 
-async fn install_from_pypi() -> PathBuf {
-    let (pinned, installed) = ("requirements.txt", ".venv/installed-from.txt");
+/// Installs what `pinned` names into `venv`, and gives the folder of its programs.
+pub(crate) async fn install_from_pypi(pinned: &str, venv: &str) -> PathBuf {
+    let installed = format!("{venv}/installed-from.txt");
+    let programs = folder().join(venv).join("bin");
     let _lock = locked().await;
-    if !is_current(pinned, installed) {
-        succeed(
-            "python3",
-            &["-m", "venv", "--clear", ".venv"],
-            INSTALL_LIMIT,
-        )
-        .await;
+    if !is_current(pinned, &installed) {
+        succeed("python3", &["-m", "venv", "--clear", venv], INSTALL_LIMIT).await;
         let quiet = ["install", "--quiet", "--disable-pip-version-check"];
         let arguments = [quiet.as_slice(), &["-r", pinned]].concat();
-        succeed(folder().join(".venv/bin/pip"), &arguments, INSTALL_LIMIT).await;
+        succeed(programs.join("pip"), &arguments, INSTALL_LIMIT).await;
         fs::copy(folder().join(pinned), folder().join(installed)).unwrap();
     }
-    folder().join(".venv/bin/python")
+    programs
 }
 
 /// Our server's webhook: its address, its secret, and what second it is there.
@@ -127,7 +124,9 @@ async fn drive_with_node(sandbox: &TestSandbox, receiver: Option<&Receiver>) -> 
 
 /// As [`drive_with_node`].
 async fn drive_with_python(sandbox: &TestSandbox, receiver: Option<&Receiver>) -> usize {
-    let python = install_from_pypi().await;
+    let python = install_from_pypi("requirements.txt", ".venv")
+        .await
+        .join("python");
     let arguments = arguments("client.py", sandbox, receiver);
     checks(&succeed(python, &arguments, RUN_LIMIT).await)
 }

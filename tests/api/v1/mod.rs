@@ -6,6 +6,7 @@ mod idempotency;
 mod keys;
 mod manage;
 mod reads;
+mod schemathesis;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
