@@ -193,9 +193,15 @@ fn greeting(config: &Config, sandbox: Option<SocketAddr>) -> String {
         Some(_) => format!("\n  Webhooks   {origin}/webhook, signed with {secret}"),
         None => String::new(),
     };
-    format!(
-        "\n  Verigate   {origin}\n  {stripe}{secret}\n\n  Try        curl -X POST -is {origin}/create-verification-session -d \"\"\n"
-    )
+    // Where there is a way to sign in nobody is the demo user, and a bare call is nobody's.
+    let attempt = if config.sign_in.hand_off {
+        "verigate keys create --name app --scope verifications:read,verifications:write".to_owned()
+    } else if config.sign_in.is_any() {
+        format!("curl {origin}/status -H \"Authorization: Bearer $TOKEN\"")
+    } else {
+        format!("curl -X POST -is {origin}/create-verification-session -d \"\"")
+    };
+    format!("\n  Verigate   {origin}\n  {stripe}{secret}\n\n  Try        {attempt}\n")
 }
 
 /// The one place where the program speaks to whoever started it, rather than to a log.

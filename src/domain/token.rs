@@ -37,6 +37,13 @@ impl Token {
         Self(text)
     }
 
+    /// The token that comes of these two, the same each time: whoever lacks one of them cannot tell it.
+    pub fn of_both(one: &Self, other: &Self) -> Self {
+        // Both have one length, so that no other two come to the same text.
+        let both = format!("{} {}", one.0, other.0);
+        Self::from_random(Sha256::digest(both.as_bytes()).into())
+    }
+
     /// Reads what somebody shows; nothing that cannot be a token is ever looked up.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() == TOKEN_CHARS;
@@ -108,6 +115,22 @@ mod tests {
         let good = Token::from_random([0; 32]);
         let same_bytes = Token::parse(&format!("{}B", "A".repeat(42))).unwrap();
         assert_ne!(good.hash(), same_bytes.hash());
+    }
+
+    #[test]
+    fn two_tokens_come_to_one_that_needs_both_and_their_order() {
+        let [one, other, third] = [1, 2, 3].map(|byte| Token::from_random([byte; 32]));
+        let both = Token::of_both(&one, &other);
+        assert_eq!(both, Token::of_both(&one, &other));
+        for different in [
+            Token::of_both(&other, &one),
+            Token::of_both(&one, &third),
+            Token::of_both(&third, &other),
+            one.clone(),
+            other.clone(),
+        ] {
+            assert_ne!(both, different);
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::Token,
-    verification::{Asked, Followed, Link, Verifier},
+    verification::{Asked, Brought, Followed, Link, Verifier, new_mark},
 };
 
 /// Signs browsers in and out.
@@ -49,7 +49,8 @@ impl Door {
     }
 }
 
-/// `GET /start/{token}`: says whose request it is, and changes nothing.
+/// `GET /start/{token}`: says whose request it is, and changes nothing here; the browser is marked, to be
+/// known again if the answer to its press is lost.
 pub(crate) async fn show_link(
     State(door): State<Door>,
     State(site): State<Site>,
@@ -60,8 +61,12 @@ pub(crate) async fn show_link(
         return say(&site, &Link::Unknown);
     };
     let cookie = door.cookie.read(&headers);
-    let link = door.verifier.look_at_link(&token, cookie.as_ref());
-    say(&site, &within(link).await?)
+    let link = within(door.verifier.look_at_link(&token, cookie.as_ref())).await?;
+    let mut response = say(&site, &link)?;
+    if response.status() == StatusCode::OK && door.cookie.read_mark(&headers).is_none() {
+        door.cookie.mark(&mut response, &new_mark());
+    }
+    Ok(response)
 }
 
 /// `POST /start/{token}`: spends the token and signs this browser in.
@@ -78,8 +83,12 @@ pub(crate) async fn follow_link(
     let Some(token) = token else {
         return say(&site, &Link::Unknown);
     };
-    let cookie = door.cookie.read(&headers);
-    let followed = door.verifier.follow_link(&token, cookie.as_ref());
+    let (session, mark) = (door.cookie.read(&headers), door.cookie.read_mark(&headers));
+    let brought = Brought {
+        session: session.as_ref(),
+        mark: mark.as_ref(),
+    };
+    let followed = door.verifier.follow_link(&token, brought);
     match within(followed).await? {
         Followed::SignedIn(session) => {
             let mut response = Redirect::to(VERIFY).into_response();

@@ -72,6 +72,15 @@ pub struct Asked {
     pub return_url: Option<String>,
 }
 
+/// What a browser brings along to a link.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Brought<'a> {
+    /// The cookie of a session.
+    pub session: Option<&'a Token>,
+    /// What it was given when it looked at the link, to be known again by.
+    pub mark: Option<&'a Token>,
+}
+
 /// What became of a link that was followed.
 #[derive(Clone, Debug)]
 pub enum Followed {
@@ -174,21 +183,32 @@ impl Verifier {
 
     /// Spends a link and signs the browser in, in place of whoever it was before.
     ///
+    /// The session's token comes of the browser's mark and the link, so that a browser whose answer was lost, or that
+    /// pressed twice, presses again and gets the same one.
+    ///
     /// # Errors
     /// When the database is away: then the link is as it was.
     pub async fn follow_link(
         &self,
         link: &Token,
-        cookie: Option<&Token>,
+        brought: Brought<'_>,
     ) -> Result<Followed, StoreError> {
-        let token = new_token();
-        let (hash, present) = (token.hash(), cookie.map(Token::hash));
+        let known = brought.mark.map(|mark| Token::of_both(mark, link));
+        let token = known.clone().unwrap_or_else(new_token);
+        let (hash, present) = (token.hash(), brought.session.map(Token::hash));
         let spent = link.hash();
         let signed_in = again_if_lost(|| self.spend(&spent, &hash, present.as_ref())).await?;
         if signed_in {
             return Ok(Followed::SignedIn(token));
         }
-        self.look_at_link(link, cookie).await.map(Followed::Not)
+        let found = self.look_at_link(link, brought.session).await?;
+        if matches!(found, Link::Used(_)) && known.is_some() {
+            let again = self.look_at_link(link, known.as_ref()).await?;
+            if matches!(again, Link::Followed(_)) {
+                return Ok(Followed::SignedIn(token));
+            }
+        }
+        Ok(Followed::Not(found))
     }
 
     async fn spend(
@@ -214,6 +234,11 @@ impl Verifier {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// A mark for a browser that looks at a link, to be known again by.
+pub fn new_mark() -> Token {
+    new_token()
 }
 
 /// A token nobody can guess.

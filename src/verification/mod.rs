@@ -26,7 +26,7 @@ use url::Url;
 
 use crate::{store::Db, stripe};
 
-pub use hand_off::{Asked, Followed, HandOff, Link, NewHandOff};
+pub use hand_off::{Asked, Brought, Followed, HandOff, Link, NewHandOff, new_mark};
 pub use hear::{HearError, Heard};
 pub use limits::{Limits, Outlook, Tries};
 pub use manage::ManageError;

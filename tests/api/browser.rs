@@ -17,6 +17,8 @@ pub(crate) struct Browser<'a> {
     pub(crate) server: &'a TestServer,
     /// As it is sent back: name and value.
     pub(crate) cookie: Option<String>,
+    /// What it was marked with when it looked at a link.
+    pub(crate) mark: Option<String>,
 }
 
 impl<'a> Browser<'a> {
@@ -24,6 +26,7 @@ impl<'a> Browser<'a> {
         Self {
             server,
             cookie: None,
+            mark: None,
         }
     }
 
@@ -38,19 +41,27 @@ impl<'a> Browser<'a> {
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.server.request(method, path);
-        match &self.cookie {
-            Some(cookie) => request.header("cookie", cookie),
-            None => request,
+        let all: Vec<&str> = [&self.cookie, &self.mark]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .collect();
+        if all.is_empty() {
+            return request;
         }
+        request.header("cookie", all.join("; "))
     }
 
     /// Sends a request, and keeps the cookie that is set or taken away.
     pub(crate) async fn send(&mut self, request: RequestBuilder) -> Response {
         let answer = request.send().await.unwrap();
-        if let Some(set) = answer.headers().get("set-cookie") {
+        for set in answer.headers().get_all("set-cookie") {
             let set = set.to_str().unwrap();
             let pair = set.split(';').next().unwrap().to_owned();
-            self.cookie = (!set.contains("Max-Age=0")).then_some(pair);
+            if pair.contains("verigate-mark=") {
+                self.mark = Some(pair);
+            } else {
+                self.cookie = (!set.contains("Max-Age=0")).then_some(pair);
+            }
         }
         answer
     }

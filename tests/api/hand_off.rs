@@ -113,6 +113,60 @@ async fn two_servers_over_one_database_spend_a_link_once() {
 }
 
 #[tokio::test]
+async fn a_browser_whose_answer_was_lost_presses_again_and_goes_on() {
+    let server = TestServer::serve().await;
+    let link = path(&server.hand_off("ada").await);
+    let mut browser = Browser::new(&server);
+    browser.read(&link).await;
+    let mark = browser.mark.clone();
+    assert!(mark.is_some());
+    let first = browser.press(&link).await;
+    assert_eq!(first.status(), StatusCode::SEE_OTHER);
+    let cookie = browser.cookie.take();
+    let second = browser.press(&link).await;
+    assert_eq!(second.headers()["location"], "/verify");
+    assert_eq!(browser.cookie, cookie, "one session, and the same one");
+    assert_eq!(done(&server).await, (1, 1));
+    browser.read(&link).await;
+    assert_eq!(browser.mark, mark, "it is marked once");
+
+    // Neither the mark nor the link alone is good for anything.
+    let mut other = Browser::new(&server);
+    other.mark = mark.map(|mark| mark[..mark.len() - 4].to_owned() + "AAAA");
+    assert_eq!(other.press(&link).await.status(), StatusCode::GONE);
+    assert_eq!(other.status().await.0, StatusCode::UNAUTHORIZED);
+    let second_link = path(&server.hand_off("bob").await);
+    let followed = browser.press(&second_link).await;
+    assert_eq!(followed.status(), StatusCode::SEE_OTHER);
+    assert_ne!(browser.cookie, cookie, "a new token at each sign-in");
+
+    browser.press("/sign-out").await;
+    for link in [&link, &second_link] {
+        assert_eq!(browser.press(link).await.status(), StatusCode::GONE);
+    }
+    assert_eq!(done(&server).await, (0, 2));
+}
+
+#[tokio::test]
+async fn a_hundred_presses_in_one_browser_are_one_sign_in() {
+    let server = TestServer::serve().await;
+    let link = path(&server.hand_off("ada").await);
+    let mut browser = Browser::new(&server);
+    browser.read(&link).await;
+    let presses = (0..100).map(async |_| {
+        let mut same = Browser::new(&server);
+        same.mark.clone_from(&browser.mark);
+        let answer = same.press(&link).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        same.cookie
+    });
+    let mut cookies = join_all(presses).await;
+    cookies.dedup();
+    assert_eq!(cookies.len(), 1);
+    assert_eq!(done(&server).await, (1, 1));
+}
+
+#[tokio::test]
 async fn looking_at_a_link_burns_nothing_however_it_is_done() {
     let server = TestServer::serve().await;
     let link = path(&server.hand_off("ada").await);
@@ -128,7 +182,9 @@ async fn looking_at_a_link_burns_nothing_however_it_is_done() {
             let request = server.request(method, &link).header(name, value);
             let answer = request.send().await.unwrap();
             assert_eq!(answer.status(), StatusCode::OK);
-            assert!(!answer.headers().contains_key("set-cookie"));
+            let set = answer.headers()["set-cookie"].to_str().unwrap();
+            let mark = "; HttpOnly; SameSite=Lax; Secure; Path=/";
+            assert!(set.starts_with("__Host-verigate-mark=") && set.ends_with(mark));
             assert_eq!(answer.headers()["cache-control"], "no-store");
         }
     }

@@ -190,7 +190,9 @@ async fn a_link_outlives_everybody_who_looks_at_it_with_scripts_on() {
         assert_eq!(walk.followed().await, 0);
 
         walk.goes_to(&link).await;
-        walk.click("main button").await;
+        let button = walk.shown("main button").await;
+        let twice = walk.browser.driver.action_chain();
+        twice.double_click_element(&button).perform().await.unwrap();
         walk.arrives("/verify").await;
         assert_eq!(walk.followed().await, 1);
         // Gone back to, it goes on in this browser.

@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SECURE_NAME: &str = "__Host-verigate";
 /// Over plain http, in development, browsers take no such prefix.
 const PLAIN_NAME: &str = "verigate";
+/// What a browser is marked with when it looks at a link, under the same rules.
+const SECURE_MARK: &str = "__Host-verigate-mark";
+const PLAIN_MARK: &str = "verigate-mark";
 
 /// What a browser that is signed in brings with it.
 #[derive(Clone, Debug)]
@@ -66,41 +69,54 @@ impl SessionCookie {
         if self.https { SECURE_NAME } else { PLAIN_NAME }
     }
 
-    /// The value that the browser sends, if it can be one of ours.
-    pub(crate) fn read(self, headers: &HeaderMap) -> Option<Token> {
-        self.sent(headers)
-            .find_map(|cookie| Token::parse(cookie.value()))
+    fn mark_name(self) -> &'static str {
+        if self.https { SECURE_MARK } else { PLAIN_MARK }
     }
 
-    fn sent(self, headers: &HeaderMap) -> impl Iterator<Item = Cookie<'_>> {
-        let fields = headers.get_all(COOKIE).iter();
-        let fields = fields.filter_map(|value| value.to_str().ok());
-        let cookies = fields.flat_map(Cookie::split_parse).flatten();
-        cookies.filter(move |cookie| cookie.name() == self.name())
+    /// The value that the browser sends, if it can be one of ours.
+    pub(crate) fn read(self, headers: &HeaderMap) -> Option<Token> {
+        sent(headers, self.name()).find_map(|cookie| Token::parse(cookie.value()))
+    }
+
+    /// The mark that the browser sends, if it can be one of ours.
+    pub(crate) fn read_mark(self, headers: &HeaderMap) -> Option<Token> {
+        sent(headers, self.mark_name()).find_map(|cookie| Token::parse(cookie.value()))
+    }
+
+    /// Marks the browser. It proves nothing by itself.
+    pub(crate) fn mark(self, response: &mut Response, mark: &Token) {
+        write(response, &self.build(self.mark_name(), mark.expose()));
     }
 
     /// Signs the browser in. Without an age: it ends with the browser, and on the server it ends sooner.
     pub(crate) fn set(self, response: &mut Response, token: &Token) {
-        write(response, &self.build(token.expose()));
+        write(response, &self.build(self.name(), token.expose()));
     }
 
     /// Takes the cookie away.
     pub(crate) fn clear(self, response: &mut Response) {
-        let mut cookie = self.build("");
+        let mut cookie = self.build(self.name(), "");
         cookie.set_max_age(cookie::time::Duration::ZERO);
         write(response, &cookie);
     }
 
     /// `Lax`: a link from the application, and the way back from Stripe, bring the cookie along; a form on another site
     /// does not.
-    fn build(self, value: &str) -> Cookie<'_> {
-        Cookie::build((self.name(), value))
+    fn build<'a>(self, name: &'static str, value: &'a str) -> Cookie<'a> {
+        Cookie::build((name, value))
             .path("/")
             .http_only(true)
             .same_site(SameSite::Lax)
             .secure(self.https)
             .build()
     }
+}
+
+fn sent<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = Cookie<'a>> {
+    let fields = headers.get_all(COOKIE).iter();
+    let fields = fields.filter_map(|value| value.to_str().ok());
+    let cookies = fields.flat_map(Cookie::split_parse).flatten();
+    cookies.filter(move |cookie| cookie.name() == name)
 }
 
 /// A token is letters, digits, dash and underscore: it fits into a header.
@@ -121,7 +137,7 @@ pub(crate) async fn clear_stale(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if cookie.sent(request.headers()).next().is_none() {
+    if sent(request.headers(), cookie.name()).next().is_none() {
         return next.run(request).await;
     }
     let stale = Stale::default();
