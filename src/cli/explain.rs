@@ -11,7 +11,7 @@ use super::database::find_database;
 use crate::{
     domain::{SessionId, Status, UserStatus, advice},
     store::{
-        self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, find_person,
+        self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, Usage, find_person,
         find_session_owner, list_attempts, list_deliveries, list_history, list_people,
     },
 };
@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Explanation {
     person: Option<PersonRecord>,
+    /// What counts against their limits, in the mode of their newest attempt.
+    usage: Option<Usage>,
     attempts: Vec<Attempt>,
 }
 
@@ -81,6 +83,13 @@ async fn gather(
     person: Option<PersonRecord>,
     records: Vec<AttemptRecord>,
 ) -> Result<Explanation, store::StoreError> {
+    let usage = match (&person, records.first()) {
+        (Some(person), Some(newest)) => {
+            let mut tx = db.begin().await?;
+            Some(store::find_usage(&mut tx, person.id, Some(newest.id), newest.livemode).await?)
+        }
+        _ => None,
+    };
     let mut attempts = Vec::with_capacity(records.len());
     for record in records {
         let history = list_history(db, record.id).await?;
@@ -94,7 +103,11 @@ async fn gather(
             deliveries,
         });
     }
-    Ok(Explanation { person, attempts })
+    Ok(Explanation {
+        person,
+        usage,
+        attempts,
+    })
 }
 
 impl Explanation {
@@ -116,6 +129,9 @@ impl Explanation {
                 writeln!(out, "  changed   {}", time(person.updated_at))?;
             }
             None => writeln!(out, "a session that belongs to nobody here (unclaimed)")?,
+        }
+        if let Some(usage) = &self.usage {
+            write_usage(out, usage)?;
         }
         writeln!(out, "  next      {}", self.next())?;
         if self.attempts.is_empty() {
@@ -150,10 +166,32 @@ impl Explanation {
                 "verified_at": person.verified_at,
                 "updated_at": person.updated_at,
             })),
+            "checks": self.usage.map(|usage| json!({
+                "today": usage.today,
+                "ever": usage.ever,
+                "extra_attempts": usage.extra_attempts,
+                "reserved": usage.reserved,
+            })),
             "next": self.next(),
             "attempts": self.attempts.iter().map(Attempt::to_json).collect::<Vec<_>>(),
         })
     }
+}
+
+/// The limits themselves are the server's to know: this command may run without its settings.
+fn write_usage(out: &mut String, usage: &Usage) -> std::fmt::Result {
+    let (today, ever) = (usage.today, usage.ever);
+    write!(
+        out,
+        "  checks    {today} today, {ever} in all (ATTEMPTS_PER_DAY, ATTEMPTS_IN_TOTAL)"
+    )?;
+    if usage.reserved {
+        write!(out, ", one more reserved")?;
+    }
+    if usage.extra_attempts > 0 {
+        write!(out, ", {} allowed beyond", usage.extra_attempts)?;
+    }
+    writeln!(out)
 }
 
 fn error_code(record: &AttemptRecord) -> Option<String> {

@@ -89,7 +89,9 @@ async fn it_follows_a_person_from_before_the_first_click_to_the_verdict() {
         session,
         "started by a modal client",
         "to hand in a document",
+        "checks    0 today, 0 in all (ATTEMPTS_PER_DAY, ATTEMPTS_IN_TOTAL), one more reserved\n",
     ]);
+    assert_eq!(started.json[0]["checks"]["reserved"], true);
     assert_eq!(started.attempt()["session_id"], session);
     assert_eq!(started.attempt()["status"], "requires_input");
     assert_eq!(started.attempt()["last_error_code"], Value::Null);
@@ -104,7 +106,9 @@ async fn it_follows_a_person_from_before_the_first_click_to_the_verdict() {
         "the person is told: ",
         "evt_1",
         "vr_1",
+        "checks    1 today, 1 in all (ATTEMPTS_PER_DAY, ATTEMPTS_IN_TOTAL)\n",
     ]);
+    assert_eq!(failed.json[0]["checks"]["extra_attempts"], 0);
     assert_eq!(failed.attempt()["last_error_code"], "document_expired");
     assert_eq!(failed.attempt()["events"][0]["outcome"], "applied");
 
