@@ -6,7 +6,10 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -20,8 +23,15 @@ use ipnet::IpNet;
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Whose `X-Forwarded-For` is believed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TrustedProxies(Arc<[IpNet]>);
+#[derive(Clone, Debug)]
+pub(crate) struct TrustedProxies(Arc<Trust>);
+
+#[derive(Debug)]
+struct Trust {
+    networks: Box<[IpNet]>,
+    /// Somebody was told that nobody is trusted.
+    told: AtomicBool,
+}
 
 /// The address the person is at, as far as it can be known. Personal data: it stays out of logs and tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,11 +43,28 @@ const MOST_HOPS: usize = 16;
 
 impl TrustedProxies {
     pub(crate) fn new(networks: &[IpNet]) -> Self {
-        Self(networks.into())
+        Self(Arc::new(Trust {
+            networks: networks.into(),
+            told: AtomicBool::new(false),
+        }))
+    }
+
+    /// Behind a proxy that is not named here everybody is at one address, and shares what one address may have.
+    fn tell_once(&self, headers: &HeaderMap) {
+        let forwarded = self.0.networks.is_empty() && headers.contains_key(FORWARDED_FOR);
+        if forwarded && !self.0.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a request says that it was forwarded, and no proxy is trusted: if one stands before this server, name it \
+                 in TRUSTED_PROXIES, else everybody counts as one address"
+            );
+        }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
+        self.0
+            .networks
+            .iter()
+            .any(|network| network.contains(&address))
     }
 
     /// The nearest address that nobody of ours vouches for. Where one of ours hands on what is no address, nothing
@@ -94,6 +121,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<Peer>();
         let proxies = TrustedProxies::from_ref(state);
+        proxies.tell_once(&parts.headers);
         Ok(Self(peer.map(|Peer(peer)| {
             proxies.client(peer.ip(), &parts.headers)
         })))
