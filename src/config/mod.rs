@@ -5,6 +5,7 @@ mod environment;
 mod jwt;
 mod limits;
 mod native;
+mod oidc;
 mod origins;
 mod parse;
 mod policies;
@@ -28,6 +29,7 @@ pub use self::{
     jwt::{JwtConfig, JwtKey},
     limits::LimitsConfig,
     native::NativeConfig,
+    oidc::OidcConfig,
     policies::{Check, CheckType, DocumentOptions, DocumentType, Policies, Policy},
     sign_in::SignInConfig,
     stripe::StripeConfig,

@@ -2,6 +2,7 @@
 
 use super::{
     jwt::{self, JwtConfig},
+    oidc::{self, OidcConfig},
     parse,
     reader::{Advice, Noted, Reader},
 };
@@ -17,21 +18,25 @@ pub struct SignInConfig {
     pub hand_off: bool,
     /// `JWT_…`: by the tokens of the host application.
     pub jwt: Option<JwtConfig>,
+    /// `OIDC_…`: with an identity provider.
+    pub oidc: Option<OidcConfig>,
 }
 
 impl SignInConfig {
     /// Is there any way at all?
     pub fn is_any(&self) -> bool {
-        self.hand_off || self.jwt.is_some()
+        self.hand_off || self.jwt.is_some() || self.oidc.is_some()
     }
 
     /// In production there must be a way, or nobody could ever be verified.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
         let hand_off = reader.parsed("HAND_OFF", parse::switch);
         let jwt = jwt::read(reader);
+        let oidc = oidc::read(reader);
         let config = Self {
             hand_off: hand_off?.unwrap_or(false),
             jwt: jwt?,
+            oidc: oidc?,
         };
         if config.is_any() || reader.mode().is_dev() {
             return Ok(config);
@@ -39,7 +44,8 @@ impl SignInConfig {
         Err(reader.problem(
             "HAND_OFF",
             "is not set: nobody could sign in. Set HAND_OFF=on, and your application sends people here by one-time \
-             links; or set JWT_ISSUER and what goes with it, and its pages and apps bring tokens",
+             links; or set JWT_ISSUER and what goes with it, and its pages and apps bring tokens; or set OIDC_ISSUER \
+             and what goes with it, and people sign in with your identity provider",
         ))
     }
 }

@@ -56,6 +56,17 @@ impl Token {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
+    /// Another token, which only who has this one can write: one for each purpose, and none tells of another.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(purpose.as_bytes());
+        // No purpose holds one.
+        hash.update(b":");
+        hash.update(self.0.as_bytes());
+        Self::from_random(hash.finalize().into())
+    }
+
     /// The token itself, for its bearer alone.
     pub fn expose(&self) -> &str {
         &self.0
@@ -131,6 +142,16 @@ mod tests {
         ] {
             assert_ne!(both, different);
         }
+    }
+
+    #[test]
+    fn derived_tokens_differ_by_their_purpose_and_their_origin() {
+        let (one, other) = (Token::from_random([1; 32]), Token::from_random([2; 32]));
+        assert_eq!(one.derive("state"), one.derive("state"));
+        assert_ne!(one.derive("state"), one.derive("nonce"));
+        assert_ne!(one.derive("state"), other.derive("state"));
+        let derived = one.derive("state");
+        assert_eq!(Token::parse(derived.expose()), Some(derived));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod request;
 mod router;
 mod security;
 mod serve;
+mod sign_in;
 mod start_link;
 mod state;
 mod status;

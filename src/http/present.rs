@@ -153,6 +153,7 @@ fn word_for_person(error: &Error, site: &Site, id: Option<RequestId>) -> Respons
     let page = match error {
         Error::Unauthorized | Error::InvalidToken => SignInPage {
             chrome: site.chrome(),
+            here: site.can_sign_in(),
         }
         .render(),
         _ => ErrorPage {

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::{
     api, app_return, assets, auth, body, cors, create, health,
     limit::Limits,
-    pages, present, request, security, start_link,
+    pages, present, request, security, sign_in, start_link,
     state::AppState,
     status,
     table::{Route, Routes, get, post},
@@ -37,6 +37,9 @@ pub(crate) const STATUS: &str = "/status";
 pub(crate) const STATUS_STREAM: &str = "/status/stream";
 /// A hand-off's link.
 pub(crate) const START: &str = "/start/{token}";
+pub(crate) const SIGN_IN: &str = "/sign-in";
+/// Where the identity provider sends people back to.
+pub(crate) const CALLBACK: &str = "/oidc/callback";
 pub(crate) const SIGN_OUT: &str = "/sign-out";
 /// What stands before a hand-off's token.
 pub(crate) const START_PREFIX: &str = "/start/";
@@ -74,6 +77,8 @@ fn people() -> Routes<AppState> {
             START,
             get(start_link::show_link).post(start_link::follow_link),
         )
+        .route(SIGN_IN, get(sign_in::leave))
+        .route(CALLBACK, get(sign_in::come_back))
         .route(SIGN_OUT, post(start_link::sign_out))
         .route(STATUS, get(status::show_status))
         .route(STATUS_STREAM, get(status::stream_status))

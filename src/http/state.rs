@@ -9,12 +9,14 @@ use super::{
     address::TrustedProxies,
     api::Backend,
     app_return::{AppLinks, NoAppLink},
-    auth::{Auth, CurrentUser, SessionCookie, Sessions, Source, Tokens, within},
+    auth::{Auth, CurrentUser, Provider, SessionCookie, Sessions, Source, Tokens, within},
     cors::Sharing,
     error::Error,
     hub::Hub,
     lifecycle::Lifecycle,
+    router::CALLBACK,
     security::{AllowedHosts, HeaderPolicy, Origins},
+    sign_in::Entrance,
     start_link::Door,
     views::Chrome,
 };
@@ -57,6 +59,7 @@ pub struct AppState {
     people: People,
     starter: Starter,
     door: Door,
+    entrance: Entrance,
     proxies: TrustedProxies,
     links: AppLinks,
     webhook: Webhook,
@@ -107,6 +110,7 @@ impl AppState {
                 livemode: config.stripe.livemode,
                 policies: verifier.policies().clone(),
             },
+            entrance: entrance(config, &clock, &sessions)?,
             door: Door {
                 verifier: verifier.clone(),
                 cookie: sessions.cookie,
@@ -143,7 +147,7 @@ pub enum StateError {
     #[error("APP_LINKS cannot be used")]
     AppLinks(#[from] NoAppLink),
     /// The machine's own certificates cannot be used, most likely.
-    #[error("the client that fetches keys cannot be built")]
+    #[error("the client that asks whoever vouches for people cannot be built")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -155,7 +159,7 @@ fn sources(config: &Config, clock: &Clock, sessions: Sessions) -> Result<Vec<Sou
             .map_err(|error| StateError::Client(error.into()))?;
         sources.push(Source::Token(tokens));
     }
-    if config.sign_in.hand_off {
+    if config.sign_in.hand_off || config.sign_in.oidc.is_some() {
         sources.push(Source::Session(sessions));
     }
     #[cfg(feature = "dev")]
@@ -163,6 +167,21 @@ fn sources(config: &Config, clock: &Clock, sessions: Sessions) -> Result<Vec<Sou
         sources.push(Source::Demo);
     }
     Ok(sources)
+}
+
+/// Where people sign in who come by themselves.
+fn entrance(config: &Config, clock: &Clock, sessions: &Sessions) -> Result<Entrance, StateError> {
+    let provider = config.sign_in.oidc.as_ref().map(|oidc| {
+        let mut callback = config.public_url.clone();
+        callback.set_path(CALLBACK);
+        Provider::new(oidc.clone(), &callback, clock.clone())
+    });
+    Ok(Entrance {
+        verifier: sessions.verifier.clone(),
+        provider: provider.transpose().map_err(StateError::Client)?,
+        session: sessions.cookie,
+        login: SessionCookie::of_login(config.public_url.scheme() == "https"),
+    })
 }
 
 /// What every page says about the application that asks.
@@ -174,6 +193,7 @@ struct SiteText {
     chrome: Chrome,
     publishable_key: String,
     stripe_js_url: String,
+    can_sign_in: bool,
 }
 
 impl Site {
@@ -192,6 +212,7 @@ impl Site {
             },
             publishable_key: config.stripe.publishable_key.clone(),
             stripe_js_url: config.stripe.js_url.to_string(),
+            can_sign_in: config.sign_in.oidc.is_some(),
         }))
     }
 
@@ -217,6 +238,11 @@ impl Site {
             home_url: return_url.or(chrome.home_url),
             ..chrome
         }
+    }
+
+    /// May people sign in who come by themselves?
+    pub(crate) fn can_sign_in(&self) -> bool {
+        self.0.can_sign_in
     }
 
     pub(crate) fn publishable_key(&self) -> &str {

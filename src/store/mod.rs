@@ -15,6 +15,7 @@ mod hand_offs;
 mod idempotency;
 mod journal;
 mod limits;
+mod oidc_logins;
 mod records;
 mod users;
 mod verifications;
@@ -48,6 +49,7 @@ pub use limits::{
     NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations, record_creation,
     take_extra_attempt, view_standing, wait_of_network, wait_of_person,
 };
+pub use oidc_logins::{insert_oidc_login, take_oidc_login};
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
     list_attempts, list_deliveries, list_history, list_people,

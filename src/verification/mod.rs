@@ -18,6 +18,7 @@ mod policy;
 mod read;
 mod refresh;
 mod session;
+mod sign_in;
 mod start;
 
 use std::sync::Arc;

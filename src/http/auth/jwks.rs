@@ -191,11 +191,11 @@ impl Shared {
 }
 
 /// A clock that was put back makes things neither fresh nor recent.
-fn is_within(at: DateTime<Utc>, now: DateTime<Utc>, age: TimeDelta) -> bool {
+pub(super) fn is_within(at: DateTime<Utc>, now: DateTime<Utc>, age: TimeDelta) -> bool {
     (TimeDelta::zero()..age).contains(&(now - at))
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),

@@ -7,7 +7,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, Header, TokenData, Validation, danger
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::jwks::Jwks;
+use super::{
+    claims::{is_address, is_subject},
+    jwks::Jwks,
+};
 use crate::{
     clock::Clock,
     config::{JwtConfig, JwtKey},
@@ -17,8 +20,6 @@ use crate::{
 /// Far more than any issuer writes.
 const LONGEST: usize = 8 * 1024;
 const LONGEST_KEY_ID: usize = 255;
-const LONGEST_SUBJECT: usize = 255;
-const LONGEST_EMAIL: usize = 254;
 /// The end of the year 9999. What is later was not counted in seconds.
 const LATEST: i64 = 253_402_300_799;
 /// Kinds of tokens that say who their bearer is; others are signed with the same keys, and mean something else.
@@ -163,10 +164,7 @@ impl Shared {
         if claims.exp <= now - leeway {
             return Err("expired");
         }
-        let subject = &claims.sub;
-        let length = subject.chars().count();
-        let is_name = !subject.trim().is_empty() && length <= LONGEST_SUBJECT;
-        if !is_name || subject.chars().any(char::is_control) {
+        if !is_subject(&claims.sub) {
             return Err("subject");
         }
         Ok(())
@@ -188,10 +186,7 @@ impl Claims {
             return None;
         }
         let email = self.email.as_ref()?.as_str()?;
-        let is_address = email.contains('@')
-            && email.len() <= LONGEST_EMAIL
-            && !email.contains(|c: char| c.is_control() || c.is_whitespace());
-        is_address.then(|| email.to_owned())
+        is_address(email).then(|| email.to_owned())
     }
 }
 

@@ -1,8 +1,10 @@
 //! Who is asking: the one place that knows every way to be somebody.
 
+mod claims;
 mod jwks;
 mod jwt;
 mod keys;
+mod oidc;
 mod session;
 
 use std::sync::Arc;
@@ -13,7 +15,10 @@ use axum::{
 };
 use url::Origin;
 
-pub(crate) use self::jwt::Tokens;
+pub(crate) use self::{
+    jwt::Tokens,
+    oidc::{Provider, ProviderError},
+};
 use super::{
     error::Error,
     security::{Provenance, provenance},

@@ -41,6 +41,9 @@ const PLAIN_NAME: &str = "verigate";
 /// What a browser is marked with when it looks at a link, under the same rules.
 const SECURE_MARK: &str = "__Host-verigate-mark";
 const PLAIN_MARK: &str = "verigate-mark";
+/// The same for a browser that is away at the identity provider.
+const SECURE_LOGIN_NAME: &str = "__Host-verigate-login";
+const PLAIN_LOGIN_NAME: &str = "verigate-login";
 
 /// What a browser that is signed in brings with it.
 #[derive(Clone, Debug)]
@@ -56,17 +59,25 @@ pub(crate) struct SignedIn {
 /// How our cookie is called and written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionCookie {
+    name: &'static str,
     https: bool,
 }
 
 impl SessionCookie {
     /// `https` is whether people reach us by it.
     pub(crate) fn new(https: bool) -> Self {
-        Self { https }
+        let name = if https { SECURE_NAME } else { PLAIN_NAME };
+        Self { name, https }
     }
 
-    fn name(self) -> &'static str {
-        if self.https { SECURE_NAME } else { PLAIN_NAME }
+    /// The cookie of a sign-in that has begun.
+    pub(crate) fn of_login(https: bool) -> Self {
+        let name = if https {
+            SECURE_LOGIN_NAME
+        } else {
+            PLAIN_LOGIN_NAME
+        };
+        Self { name, https }
     }
 
     fn mark_name(self) -> &'static str {
@@ -75,7 +86,7 @@ impl SessionCookie {
 
     /// The value that the browser sends, if it can be one of ours.
     pub(crate) fn read(self, headers: &HeaderMap) -> Option<Token> {
-        sent(headers, self.name()).find_map(|cookie| Token::parse(cookie.value()))
+        sent(headers, self.name).find_map(|cookie| Token::parse(cookie.value()))
     }
 
     /// The mark that the browser sends, if it can be one of ours.
@@ -90,12 +101,12 @@ impl SessionCookie {
 
     /// Signs the browser in. Without an age: it ends with the browser, and on the server it ends sooner.
     pub(crate) fn set(self, response: &mut Response, token: &Token) {
-        write(response, &self.build(self.name(), token.expose()));
+        write(response, &self.build(self.name, token.expose()));
     }
 
     /// Takes the cookie away.
     pub(crate) fn clear(self, response: &mut Response) {
-        let mut cookie = self.build(self.name(), "");
+        let mut cookie = self.build(self.name, "");
         cookie.set_max_age(cookie::time::Duration::ZERO);
         write(response, &cookie);
     }
@@ -137,7 +148,7 @@ pub(crate) async fn clear_stale(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if sent(request.headers(), cookie.name()).next().is_none() {
+    if sent(request.headers(), cookie.name).next().is_none() {
         return next.run(request).await;
     }
     let stale = Stale::default();

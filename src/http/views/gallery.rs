@@ -9,8 +9,8 @@ use crate::{
 };
 
 use super::{
-    Chrome, ErrorPage, Known, LinkPage, LinkState, SignInPage, SignedOutPage, VerifyPage,
-    VerifyState, state::Note,
+    Chrome, ErrorPage, Known, LinkPage, LinkState, NotSignedIn, NotSignedInPage, SignInPage,
+    SignedOutPage, VerifyPage, VerifyState, state::Note,
 };
 
 /// Each page as a name for its file and its HTML.
@@ -42,7 +42,7 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
         pages.push((format!("error-{status}"), page.render()?));
     }
     for (name, chrome) in [("", &full), ("-spare", &spare)] {
-        pages.push((format!("sign-in{name}"), SignInPage { chrome }.render()?));
+        pages.extend(signing_in(chrome, name)?);
         pages.push((
             format!("signed-out{name}"),
             SignedOutPage { chrome }.render()?,
@@ -63,6 +63,24 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
     };
     let state = VerifyState::NotStarted { note: None };
     pages.push(("long-name".to_owned(), verify(&long, &state)?));
+    Ok(pages)
+}
+
+fn signing_in(chrome: &Chrome, name: &str) -> Result<Vec<(String, String)>, askama::Error> {
+    let mut pages = Vec::new();
+    for (here, of) in [(false, ""), (true, "-here")] {
+        let page = SignInPage { chrome, here };
+        pages.push((format!("sign-in{of}{name}"), page.render()?));
+    }
+    for (why, of) in [
+        (NotSignedIn::Declined, "declined"),
+        (NotSignedIn::Late, "late"),
+        (NotSignedIn::Refused, "refused"),
+        (NotSignedIn::Away, "away"),
+    ] {
+        let page = NotSignedInPage { chrome, why };
+        pages.push((format!("not-signed-in-{of}{name}"), page.render()?));
+    }
     Ok(pages)
 }
 

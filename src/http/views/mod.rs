@@ -7,6 +7,7 @@ mod error;
 #[cfg(feature = "dev")]
 pub mod gallery;
 mod link;
+mod not_signed_in;
 mod panel;
 mod signed_out;
 mod state;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     docs::DocsPage,
     error::ErrorPage,
     link::{LinkPage, LinkState},
+    not_signed_in::{NotSignedIn, NotSignedInPage},
     signed_out::{SignInPage, SignedOutPage},
     state::{Known, VerifyState},
     verify::VerifyPage,

@@ -10,6 +10,8 @@ use crate::http::assets;
 #[template(path = "sign_in.html", whitespace = "minimize")]
 pub(crate) struct SignInPage<'a> {
     pub(crate) chrome: &'a Chrome,
+    /// There is a way to sign in without coming from the application.
+    pub(crate) here: bool,
 }
 
 /// `/submitted` for someone who finished on another device, or whose sign-in has ended: it states nothing about anyone.
@@ -21,7 +23,11 @@ pub(crate) struct SignedOutPage<'a> {
 
 impl SignInPage<'_> {
     fn title(&self) -> String {
-        format!("Open this page from {}", self.chrome.app_name)
+        if self.here {
+            "Sign in first".to_owned()
+        } else {
+            format!("Open this page from {}", self.chrome.app_name)
+        }
     }
 }
 
