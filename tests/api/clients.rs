@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
+    npm,
     sandbox::support::TestSandbox,
     server::{NOW, SECRET, TestServer},
 };
@@ -77,16 +78,6 @@ async fn locked() -> fs::File {
     .unwrap()
 }
 
-async fn install_from_npm() {
-    let (pinned, installed) = ("package-lock.json", "node_modules/installed-from.json");
-    let _lock = locked().await;
-    if !is_current(pinned, installed) {
-        let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-        succeed("npm", &arguments, INSTALL_LIMIT).await;
-        fs::copy(folder().join(pinned), folder().join(installed)).unwrap();
-    }
-}
-
 /// Installs what `pinned` names into `venv`, and gives the folder of its programs.
 pub(crate) async fn install_from_pypi(pinned: &str, venv: &str) -> PathBuf {
     let installed = format!("{venv}/installed-from.txt");
@@ -117,7 +108,7 @@ fn arguments<'a>(
 
 /// Every check prints a line; returns how many there were.
 async fn drive_with_node(sandbox: &TestSandbox, receiver: Option<&Receiver>) -> usize {
-    install_from_npm().await;
+    npm::install("clients").await;
     let arguments = arguments("node.mjs", sandbox, receiver);
     checks(&succeed("node", &arguments, RUN_LIMIT).await)
 }
@@ -172,7 +163,7 @@ async fn stripe(sandbox: &TestSandbox, words: &str, more: &[&str]) -> Value {
 
 #[tokio::test]
 async fn stripes_command_line_client_does_not_notice() {
-    install_from_npm().await;
+    npm::install("clients").await;
     let sandbox = TestSandbox::start().await;
     let sessions = "identity verification_sessions";
     let data = ["-d", "options[document][allowed_types][0]=passport"];
@@ -207,7 +198,7 @@ async fn stripes_command_line_client_does_not_notice() {
 
 #[tokio::test]
 async fn stripe_trigger_causes_the_events_it_names() {
-    install_from_npm().await;
+    npm::install("clients").await;
     for (kind, last_call, event) in [
         ("created", None, "created"),
         ("canceled", Some("cancel"), "canceled"),

@@ -10,7 +10,7 @@ use tokio::{
 use crate::server::TestServer;
 
 /// Every route, with the method it is for.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 22] = [
     ("GET", "/"),
     ("GET", "/verify"),
     ("GET", "/submitted"),
@@ -26,6 +26,8 @@ const ROUTES: [(&str, &str); 20] = [
     ("POST", "/sign-out"),
     ("GET", "/status"),
     ("GET", "/status/stream"),
+    ("GET", "/sign-in"),
+    ("GET", "/oidc/callback"),
     ("POST", "/webhook"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),

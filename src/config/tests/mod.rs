@@ -4,6 +4,7 @@ mod dev;
 mod jwt;
 mod limits;
 mod native;
+mod oidc;
 mod policies;
 mod serve;
 mod sign_in;

@@ -24,6 +24,8 @@ fn everything_wrong_is_said_at_once_and_no_value_is_repeated() {
                 "RUST_LOG",
                 "JWT_ISSUER",
                 "JWT_AUDIENCE",
+                "OIDC_CLIENT_ID",
+                "OIDC_CLIENT_SECRET",
             ]
             .contains(name);
             let unread = mode == Mode::Serve && *name == "SANDBOX_ADDR";
