@@ -16,6 +16,7 @@ mod dev;
 mod explain;
 mod hand_off;
 mod limits;
+mod matrix;
 mod native;
 mod npm;
 mod observe;

@@ -2,7 +2,7 @@
 
 mod corpus;
 mod cors;
-mod issuer;
+pub(crate) mod issuer;
 mod published;
 
 use reqwest::StatusCode;

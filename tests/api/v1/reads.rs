@@ -47,6 +47,26 @@ async fn a_person_is_followed_from_the_hand_off_to_the_verdict() {
 }
 
 #[tokio::test]
+async fn a_person_is_verified_under_the_policies_that_their_verification_satisfies() {
+    let api = Api::start().await;
+    let (_, session) = api.click("ada").await;
+    api.come_to(&session, "success").await;
+    for (query, policy, verified) in [
+        ("", "default", true),
+        ("?policy=default", "default", true),
+        ("?policy=selfie", "selfie", false),
+    ] {
+        let person = api.get(&format!("/v1/users/ada{query}")).await.body;
+        assert_eq!(person["policy"], policy, "{person}");
+        assert_eq!(person["status"] == "verified", verified, "{person}");
+        assert_eq!(person["verified_at"].is_string(), verified, "{person}");
+    }
+    let unknown = api.get("/v1/users/ada?policy=none").await;
+    unknown.is_problem(422, "invalid_parameter");
+    assert_eq!(unknown.body["member"], "policy");
+}
+
+#[tokio::test]
 async fn any_id_an_application_may_have_can_be_asked_for() {
     let api = Api::start().await;
     for id in [
