@@ -8,7 +8,7 @@ use std::fmt;
 use url::{Host, Url};
 
 /// Far more than any address somebody means to come back to.
-const LONGEST: usize = 2000;
+const LONGEST: usize = 2048;
 
 /// Schemes that no application of the operator's owns: the web's own, what runs or reads something where it is
 /// opened, and what opens another program than the one that was meant.
