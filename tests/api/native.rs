@@ -178,7 +178,7 @@ async fn only_ones_own_open_session_is_opened_once_more() {
         reuse(""),
         reuse("vs_\u{0}"),
         reuse(&"v".repeat(300)),
-        "".to_owned(),
+        String::new(),
         "{}".to_owned(),
         r#"{"verification_session":7}"#.to_owned(),
         "verification_session=vs_theirs".to_owned(),
@@ -250,7 +250,7 @@ async fn hook(server: &TestServer, path: &str, body: Option<&str>) -> Value {
     let output = tokio::time::timeout(PATIENCE, output)
         .await
         .unwrap()
-        .expect("node is missing; scripts/setup test installs it");
+        .unwrap_or_else(|error| panic!("node: {error}; scripts/setup test installs it"));
     let said = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&said)
         .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
