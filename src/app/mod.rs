@@ -166,7 +166,8 @@ impl App {
             });
         }
         let farewell = tokio::spawn(leave(shutdown, life.clone(), self.config.shutdown_delay));
-        serve_public(listeners.public, http::router(state), life).await;
+        let idle = self.config.idle_timeout;
+        serve_public(listeners.public, http::router(state), life, idle).await;
         farewell.abort();
         jobs_end.cancel();
         if tokio::time::timeout(DRAIN, async { while jobs.join_next().await.is_some() {} })
@@ -248,13 +249,18 @@ async fn leave(shutdown: impl Future<Output = ()>, life: Lifecycle, delay: Durat
     life.close();
 }
 
-async fn serve_public(listener: TcpListener, router: axum::Router, life: Lifecycle) {
+async fn serve_public(
+    listener: TcpListener,
+    router: axum::Router,
+    life: Lifecycle,
+    idle: Duration,
+) {
     let too_late = async {
         life.closed().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        () = http::serve(listener, router, life.clone()) => {}
+        () = http::serve(listener, router, life.clone(), idle) => {}
         () = too_late => {
             tracing::warn!("requests in flight did not finish in time; their clients must try again");
         }

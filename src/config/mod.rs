@@ -85,6 +85,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// What it may cost.
     pub limits: LimitsConfig,
+    /// `IDLE_TIMEOUT`: how long a connection may take to say what it wants.
+    pub idle_timeout: Duration,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
     pub shutdown_delay: Duration,
     /// `SANDBOX_ADDR`: where the local Stripe listens.
@@ -150,6 +152,7 @@ const BIND_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4
 #[cfg(feature = "dev")]
 const SANDBOX_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12111);
 const LONGEST_SHUTDOWN_DELAY: u64 = 600;
+const IDLE_TIMEOUT: u64 = 15;
 
 impl Config {
     /// Reads everything through `lookup`, and checks it for `mode`.
@@ -192,6 +195,7 @@ impl Config {
         let native = NativeConfig::read(reader);
         let allowed_origins = origins::read(reader);
         let limits = LimitsConfig::read(reader);
+        let idle_timeout = reader.parsed("IDLE_TIMEOUT", |text| parse::seconds(text, 1..=600));
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
         Ok(Self {
@@ -208,6 +212,7 @@ impl Config {
             native: native?,
             allowed_origins: allowed_origins?.unwrap_or_default(),
             limits: limits?,
+            idle_timeout: Duration::from_secs(idle_timeout?.unwrap_or(IDLE_TIMEOUT)),
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]
             sandbox_addr: sandbox_addr?,

@@ -14,6 +14,7 @@ mod hub;
 mod lifecycle;
 mod limit;
 mod pages;
+mod patience;
 mod present;
 mod request;
 mod router;

@@ -19,19 +19,21 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::{address::Peer, lifecycle::Lifecycle};
+use super::{address::Peer, lifecycle::Lifecycle, patience::Patient};
 
 /// Connections at once; further ones wait in the kernel's queue.
 const MOST: usize = 16_384;
-/// How long a connection may take to say what it wants, the first time and between two requests. Longer than the
-/// minute for which balancers keep an idle connection: closing it under them would lose the delivery they just sent.
-const SILENCE: Duration = Duration::from_secs(75);
+/// How long the other side may leave everything unread that it was sent.
+const STALL: Duration = Duration::from_secs(10);
+/// What may stand before a body. Far more than a browser with a token of any size we read sends.
+const LONGEST_HEAD: usize = 64 * 1024;
 /// Before accepting again when the system has no more files for us.
 const REST: Duration = Duration::from_millis(200);
 
-/// Serves until the process closes, then lets requests in flight finish.
-pub async fn serve(listener: TcpListener, router: Router, life: Lifecycle) {
-    serve_patiently(listener, router, life, SILENCE).await;
+/// Serves until the process closes, then lets requests in flight finish. `silence` is how long a connection may take to
+/// say what it wants, the first time and between two requests.
+pub async fn serve(listener: TcpListener, router: Router, life: Lifecycle, silence: Duration) {
+    serve_patiently(listener, router, life, silence, STALL).await;
 }
 
 async fn serve_patiently(
@@ -39,11 +41,14 @@ async fn serve_patiently(
     router: Router,
     life: Lifecycle,
     silence: Duration,
+    stall: Duration,
 ) {
     let open = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(silence);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(silence)
+        .max_buf_size(LONGEST_HEAD);
     let accepting = async {
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let (stream, peer) = accept(&listener).await;
@@ -52,7 +57,8 @@ async fn serve_patiently(
                 request.extensions_mut().insert(Peer(peer));
                 service.call(request)
             });
-            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let connection =
+                http.serve_connection(TokioIo::new(Patient::new(stream, stall)), service);
             let connection = open.watch(connection);
             tokio::spawn(async move {
                 // Whatever ends a connection early is the other side's affair.
@@ -115,7 +121,7 @@ mod tests {
     ) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = serve_patiently(listener, router, life.clone(), silence);
+        let serving = serve_patiently(listener, router, life.clone(), silence, SHORT);
         (address, tokio::spawn(serving))
     }
 
@@ -139,6 +145,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_reads_nothing_is_closed() {
+        let life = Lifecycle::default();
+        let router = Router::new().route("/", get(async || "x".repeat(64 * 1024 * 1024)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = serve_patiently(listener, router, life.clone(), STALL, SHORT);
+        let serving = tokio::spawn(serving);
+        let stream = say(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        stream.readable().await.unwrap();
+        // It would wait for whatever is still being answered.
+        life.close();
+        serving.await.unwrap();
+        drop(stream);
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_long_is_refused() {
+        let life = Lifecycle::default();
+        let router = Router::new().route("/", get(async || "here"));
+        let (address, _serving) = start(router, &life, STALL).await;
+        for (length, status) in [(32 * 1024, "200"), (128 * 1024, "431")] {
+            let head = "x".repeat(length);
+            let request =
+                format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {head}\r\n\r\n");
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // It may be refused before all of it is sent.
+            let _ = stream.write_all(request.as_bytes()).await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            let refused = answer.is_empty() && status == "431";
+            assert!(
+                refused || answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{length}: {answer}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn a_request_in_flight_is_finished_and_an_idle_connection_let_go() {
         let life = Lifecycle::default();
         let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -151,7 +196,7 @@ mod tests {
             }
         };
         let router = Router::new().route("/", get(handler));
-        let (address, serving) = start(router, &life, SILENCE).await;
+        let (address, serving) = start(router, &life, Duration::from_secs(75)).await;
         let mut idle = say(address, "").await;
         let mut busy = say(address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         begun.notified().await;

@@ -108,7 +108,7 @@ impl TestServer {
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = serve(listener, router(state), life.clone());
+        let serving = serve(listener, router(state), life.clone(), config.idle_timeout);
         Self {
             address,
             stripe,

@@ -35,7 +35,7 @@ fn a_link_opens_an_app_or_is_refused() {
         "myapp://a b",
         "myapp://a,,https://example.com",
         "//example.com",
-        "myapp://\u{2028}",
+        "myapp://a\u{2028}b",
     ] {
         let advice = serve_refuses("APP_LINKS", wrong);
         assert!(!advice.is_empty(), "{wrong}");

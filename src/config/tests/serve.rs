@@ -11,6 +11,7 @@ fn production_in_order_is_taken_with_the_usual_values() {
     assert_eq!(config.metrics_addr, None);
     assert_eq!(config.public_url.as_str(), "https://verify.example.com/");
     assert_eq!(config.shutdown_delay, Duration::from_secs(5));
+    assert_eq!(config.idle_timeout, Duration::from_secs(15));
     assert_eq!(config.log.filter, "info");
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.app.purpose, "");
