@@ -33,6 +33,7 @@ mod routes;
 mod sandbox;
 mod server;
 mod sessions;
+mod slow;
 mod start;
 mod status;
 mod stripe;

@@ -10,6 +10,7 @@ mod support;
 mod app;
 mod browser;
 mod endings;
+mod forged;
 mod gallery;
 mod links;
 mod look;
