@@ -137,7 +137,7 @@ async fn open(browser: &Browser, host: &str, name: &str, url: &str) {
 #[tokio::test]
 async fn twelve_forgeries_from_two_strange_origins_start_nothing() {
     let _seat = seat().await;
-    let stage = Stage::start().await;
+    let stage = Stage::start(&[]).await;
     let (stranger, noter) = (Stranger::start().await, Stranger::start().await);
     let browser = Browser::start(Habits::default()).await;
     // Another site, and another port of the server's own name.
