@@ -69,6 +69,9 @@ fn rows() -> Vec<Row> {
         row("GET", "/config", Anybody, 200),
         row("GET", "/start/{token}", Anybody, 404),
         row("POST", "/start/{token}", Anybody, 404),
+        // No identity provider is configured.
+        row("GET", "/sign-in", Anybody, 404),
+        row("GET", "/oidc/callback", Anybody, 404),
         row("GET", "/status", Person, 200),
         row("GET", "/status/stream", Person, 200),
         row("GET", "/openapi.json", Anybody, 200),
