@@ -90,7 +90,7 @@ pub async fn find_usage(
 }
 
 /// The same for somebody who only looks, and for their open attempt; none if we have not met them.
-pub async fn view_standing(
+pub async fn view_usage(
     db: &Db,
     person: &Person,
     livemode: bool,

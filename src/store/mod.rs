@@ -47,7 +47,7 @@ pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
 pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
 pub use limits::{
     NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations, record_creation,
-    take_extra_attempt, view_standing, wait_of_network, wait_of_person,
+    take_extra_attempt, view_usage, wait_of_network, wait_of_person,
 };
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
 pub use records::{

@@ -106,7 +106,7 @@ impl Verifier {
     /// When the database cannot be asked.
     pub async fn outlook(&self, person: &Person) -> Result<Outlook, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let usage = store::view_standing(&self.db, person, livemode).await?;
+        let usage = store::view_usage(&self.db, person, livemode).await?;
         let usage = usage.unwrap_or_default();
         let extra = usage.extra_attempts + u64::from(usage.by_extra);
         let tries = match limits.tries(&usage) {
