@@ -232,7 +232,7 @@ async fn every_error_below_v1_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_503_and_nothing_more_is_said() {
+async fn a_database_that_is_not_as_it_should_be_is_500_and_nothing_more_is_said() {
     let api = Api::start().await;
     api.get("/v1/verifications").await;
     sqlx::query("ALTER TABLE verifications RENAME TO elsewhere")
