@@ -499,6 +499,15 @@ impl Walk {
             (Place::CreateAnswer, "nativeclientsecret"),
         )
         .await;
+        let mut reuse = json!({ "verification_session": SESSION });
+        reuse["options"] = json!({ "document": canary("requestreuse") });
+        for (line, body) in [
+            ("POST /reuse-verification-session", reuse.to_string()),
+            ("POST /test/verification-sessions", canary("requesttest")),
+        ] {
+            let until = (Place::CreateAnswer, "nativeephemeralkey");
+            self.start(line, &json, &body, until).await;
+        }
     }
 
     /// Waits until a start asks Stripe itself again.
