@@ -195,7 +195,10 @@ fn greeting(config: &Config, sandbox: Option<SocketAddr>) -> String {
     };
     // Where there is a way to sign in nobody is the demo user, and a bare call is nobody's.
     let attempt = if config.sign_in.hand_off {
-        "verigate keys create --name app --scope verifications:read,verifications:write".to_owned()
+        "cargo run -- keys create --name app --scope verifications:read,verifications:write"
+            .to_owned()
+    } else if config.sign_in.oidc.is_some() {
+        format!("open {origin} and sign in")
     } else if config.sign_in.is_any() {
         format!("curl {origin}/status -H \"Authorization: Bearer $TOKEN\"")
     } else {
