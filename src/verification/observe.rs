@@ -155,7 +155,7 @@ impl Verifier {
         observation: &Observation,
     ) -> Result<(), StoreError> {
         let before = Shown::of(verification);
-        let from = verification.status;
+        let (from, second) = (verification.status, told_second(verification));
         verification.knowledge.merge(&observation.knowledge);
         let refresh_in = schedule(verification, &observation.source);
         let after = Shown::of(verification);
@@ -182,6 +182,11 @@ impl Verifier {
                 store::notify_status(tx, user.id).await?;
                 self.flights.forget(&user.person);
             }
+        } else if let Some(user) = user
+            && second != told_second(verification)
+        {
+            // The same again, from a later event: what came between may still come, and would change nothing then.
+            self.derive(tx, user).await?;
         }
         Ok(())
     }
@@ -221,6 +226,13 @@ impl Shown {
             gone: verification.gone,
         }
     }
+}
+
+/// When the newest event was told, if that is what the status rests on.
+fn told_second(verification: &Verification) -> Option<i64> {
+    let second = verification.knowledge.verdict()?.second;
+    let events = verification.knowledge.events.as_ref()?;
+    (events.second == second).then_some(second)
 }
 
 /// Notes what only this source can say, and when Stripe is to be asked next; `None` if there is nothing to ask.

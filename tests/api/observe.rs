@@ -186,6 +186,42 @@ async fn a_reference_that_a_visitor_can_choose_links_nothing() {
 }
 
 #[tokio::test]
+async fn since_when_somebody_is_verified_does_not_depend_on_the_order_of_what_was_told() {
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let db = TestDb::new().await;
+        let verifier = deaf_verifier(&db);
+        let attempt = insert_attempt(db.pool(), "ada").await.to_string();
+        let told = [
+            ("verified", NOW),
+            ("requires_input", NOW + 60),
+            ("verified", NOW + 90),
+        ];
+        for n in order {
+            let (kind, second) = told[n];
+            let event = Delivery::new(&format!("evt_{n}"), kind, second, "vs_1");
+            verifier
+                .hear(&event.of_attempt(&attempt).read())
+                .await
+                .unwrap();
+        }
+        let since = "SELECT extract(epoch FROM verified_at)::bigint::text FROM users";
+        let last = (NOW + 90).to_string();
+        assert_eq!(
+            text(db.pool(), since).await,
+            [last],
+            "in the order {order:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_late_event_of_a_superseded_session_still_verifies_the_person() {
     let db = TestDb::new().await;
     let verifier = deaf_verifier(&db);
