@@ -1,0 +1,124 @@
+//! Servers and Postgres die in the middle of a storm. Whatever was acknowledged is there, and everything has its effect
+//! once.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::{
+    converge::lost,
+    machine::{Machine, Server},
+    plan::Plan,
+    sender::Run,
+    tables::{self, Hash},
+};
+
+/// Before anything dies, so many deliveries wait for an answer.
+const AT_LEAST_IN_FLIGHT: usize = 20;
+const CONNECTIONS: usize = 64;
+const COPIES: u32 = 4;
+
+/// What dies, and how often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Faults {
+    pub(crate) of_the_server: usize,
+    pub(crate) of_postgres: usize,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Survived {
+    pub(crate) deliveries: usize,
+    /// Unacknowledged at each death.
+    pub(crate) in_flight: Vec<usize>,
+    pub(crate) answered_not_now: usize,
+    pub(crate) broken_off: usize,
+    /// From the last death until the last delivery was taken.
+    pub(crate) drained_in: Duration,
+    pub(crate) lost: usize,
+    pub(crate) stormed: Vec<Hash>,
+    pub(crate) calm: Vec<Hash>,
+    /// Rows that only one of them has.
+    pub(crate) differences: Vec<String>,
+}
+
+/// Delivers every event several times while things die, and compares with the same events in order, one by one.
+pub(crate) async fn crash(machine: &mut Machine, deliveries: u32, faults: Faults) -> Survived {
+    let plan = Plan::of_events(deliveries / COPIES);
+    let mut server = Server::start(&machine.database("crashed").await, &[]).await;
+    plan.seed(&mut machine.connect("crashed").await).await;
+    let order = plan.shuffled(COPIES, 2);
+    let deliveries = order.len();
+    let target = server.target();
+    let run = Run::new(vec![target.server], target.secret, plan.events(), order);
+    let run = Arc::new(run);
+    let sending: JoinHandle<Duration> = tokio::spawn({
+        let run = Arc::clone(&run);
+        async move { run.deliver(CONNECTIONS).await }
+    });
+    let in_flight = break_things(machine, &mut server, &run, faults).await;
+    let last = Instant::now();
+    sending.await.unwrap();
+    let drained_in = last.elapsed();
+
+    let calm = Server::start(&machine.database("calm").await, &[]).await;
+    plan.seed(&mut machine.connect("calm").await).await;
+    let (events, in_order) = (plan.events(), plan.in_order());
+    let target = calm.target();
+    let slowly = Run::new(vec![target.server], target.secret, events, in_order);
+    Arc::new(slowly).deliver(1).await;
+
+    let (mut db, mut reference) = (
+        machine.connect("crashed").await,
+        machine.connect("calm").await,
+    );
+    let (answered_not_now, broken_off) = run.failures();
+    Survived {
+        deliveries,
+        in_flight,
+        answered_not_now,
+        broken_off,
+        drained_in,
+        lost: lost(&run, &tables::events(&mut db).await),
+        stormed: tables::hashes(&mut db).await,
+        calm: tables::hashes(&mut reference).await,
+        differences: tables::differences(&mut db, &mut reference).await,
+    }
+}
+
+/// Deaths spread over the storm, Postgres' among the server's. Gives what was in flight at each.
+async fn break_things(
+    machine: &mut Machine,
+    server: &mut Server,
+    run: &Run,
+    faults: Faults,
+) -> Vec<usize> {
+    let all = faults.of_the_server + faults.of_postgres;
+    let mut in_flight = Vec::with_capacity(all);
+    let mut of_postgres = 0;
+    for n in 1..=all {
+        // The last fifth of the storm is left for what comes after the last death.
+        let due = run.order.len() * 4 / 5 * n / all;
+        while run.begun() < due || run.in_flight() < AT_LEAST_IN_FLIGHT {
+            assert!(
+                run.begun() < run.order.len(),
+                "the storm was over before the last death"
+            );
+            sleep(Duration::from_micros(200)).await;
+        }
+        in_flight.push(run.in_flight());
+        if of_postgres * all < n * faults.of_postgres {
+            of_postgres += 1;
+            machine.stop_postgres_immediately();
+            machine.start_postgres_again();
+        } else {
+            server.kill();
+            server.start_again();
+        }
+        server.ready().await;
+    }
+    in_flight
+}

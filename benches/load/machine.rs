@@ -1,0 +1,220 @@
+//! The machine a run happens on: a durable Postgres of its own, and servers as processes that can be killed.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, query_scalar};
+use tempfile::TempDir;
+use tokio::time::sleep;
+use verigate::{
+    postgres::{Cluster, Durability},
+    store::MIGRATOR,
+};
+
+use crate::{converge::Target, sender::Line};
+
+/// Longer than any start takes, a recovery included.
+const PATIENCE: Duration = Duration::from_mins(1);
+const SECRET: &str = "whsec_load";
+
+/// A Postgres that flushes what it commits.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    cluster: Option<Cluster>,
+    folder: PathBuf,
+    _parent: TempDir,
+}
+
+impl Machine {
+    /// Starts it in a new folder.
+    pub(crate) fn start() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let parent = tempfile::Builder::new()
+            .prefix("verigate-load-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let folder = parent.path().join("postgres");
+        Self {
+            cluster: Some(Cluster::start(&folder, Durability::Durable).unwrap()),
+            folder,
+            _parent: parent,
+        }
+    }
+
+    fn cluster(&self) -> &Cluster {
+        self.cluster.as_ref().unwrap()
+    }
+
+    /// The address of a database in it.
+    pub(crate) fn url(&self, database: &str) -> String {
+        self.cluster().url(database)
+    }
+
+    /// A new database, migrated.
+    pub(crate) async fn database(&self, name: &str) -> String {
+        let mut admin = self.connect("postgres").await;
+        let create = format!("CREATE DATABASE {name}");
+        admin.execute(AssertSqlSafe(create)).await.unwrap();
+        MIGRATOR.run(&mut self.connect(name).await).await.unwrap();
+        self.url(name)
+    }
+
+    /// A look at one of its databases.
+    pub(crate) async fn connect(&self, database: &str) -> PgConnection {
+        PgConnection::connect(&self.url(database)).await.unwrap()
+    }
+
+    /// What a commit is worth here.
+    pub(crate) async fn durability(&self) -> String {
+        let mut db = self.connect("postgres").await;
+        let mut said = Vec::new();
+        for setting in ["server_version", "fsync", "synchronous_commit"] {
+            let value: String = query_scalar("SELECT current_setting($1)")
+                .bind(setting)
+                .fetch_one(&mut db)
+                .await
+                .unwrap();
+            said.push(format!("{setting} {value}"));
+        }
+        said.join(", ")
+    }
+
+    /// As if the power had failed, but for what the disk itself remembers.
+    pub(crate) fn stop_postgres_immediately(&mut self) {
+        let pid = self.cluster().process().unwrap().to_string();
+        let killed = Command::new("kill").args(["-QUIT", &pid]).status().unwrap();
+        assert!(killed.success());
+        // Only waits until it is gone.
+        self.cluster = None;
+    }
+
+    /// Recovers, and takes connections again.
+    pub(crate) fn start_postgres_again(&mut self) {
+        self.cluster = Some(Cluster::start(&self.folder, Durability::Durable).unwrap());
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    database: String,
+    settings: Vec<(String, String)>,
+}
+
+impl Server {
+    /// Starts it on a free port; returns when it is ready.
+    pub(crate) async fn start(database: &str, settings: &[(&str, &str)]) -> Self {
+        let address = free_address();
+        let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let settings: Vec<_> = settings.iter().map(owned).collect();
+        let mut server = Self {
+            child: spawn(address, database, &settings),
+            address,
+            database: database.to_owned(),
+            settings,
+        };
+        server.ready().await;
+        server
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to deliver to.
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            server: self.address,
+            database: self.database.clone(),
+            secret: SecretString::from(SECRET),
+        }
+    }
+
+    /// Waits until `/readyz` says so; gives how long that took.
+    pub(crate) async fn ready(&mut self) -> Duration {
+        let began = Instant::now();
+        let servers = [self.address];
+        let mut line = Line::new(&servers, 0);
+        let ask = format!("GET /readyz HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        loop {
+            if let Ok(200) = line.ask(ask.as_bytes()).await {
+                return began.elapsed();
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the server ended: {ended:?}");
+            assert!(began.elapsed() < PATIENCE, "the server is not ready");
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Once more, at the same address; returns at once.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(self.address, &self.database, &self.settings);
+    }
+
+    /// Memory it holds, in MB of 10⁶ bytes.
+    pub(crate) fn memory(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|it| it.split_whitespace().next()).unwrap();
+        number.parse::<f64>().unwrap() * 1024.0 / 1e6
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Free now; nobody else on the machine is expected to take it in between.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Nothing answers where Stripe should be: whatever a delivery needs is in it.
+fn spawn(address: SocketAddr, database: &str, settings: &[(String, String)]) -> Child {
+    let address = address.to_string();
+    let public = format!("http://{address}");
+    Command::new(env!("CARGO_BIN_EXE_verigate"))
+        .arg("serve")
+        .env_clear()
+        .envs([
+            ("DATABASE_URL", database),
+            ("BIND_ADDR", &address),
+            ("PUBLIC_URL", &public),
+            ("STRIPE_SECRET_KEY", "sk_test_load"),
+            ("STRIPE_PUBLISHABLE_KEY", "pk_test_load"),
+            ("STRIPE_WEBHOOK_SECRET", SECRET),
+            ("STRIPE_API_BASE", "http://127.0.0.1:9"),
+            ("HAND_OFF", "on"),
+            ("APP_NAME", "Load"),
+            ("SUPPORT_URL", "https://load.test/help"),
+            ("PRIVACY_URL", "https://load.test/privacy"),
+            ("RUST_LOG", "error"),
+        ])
+        .envs(settings.iter().map(|(k, v)| (k, v)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}

@@ -1,0 +1,161 @@
+//! Deliveries by the hundred thousand, each signed afresh, and a ledger that judges what became of them.
+//!
+//! `cargo bench --bench load -- converge 1000000`; without a word it says what else there is. `cargo test` runs the
+//! same programs, smaller, and looks at counts alone.
+#![expect(
+    clippy::print_stdout,
+    reason = "it is for a person to run, and to read"
+)]
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
+
+mod converge;
+mod crash;
+mod machine;
+mod page;
+mod plan;
+mod sender;
+mod speed;
+mod storm;
+mod tables;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use self::{
+    converge::{Converged, converge},
+    crash::{Faults, Survived, crash},
+    machine::{Machine, Server},
+    plan::Plan,
+};
+
+const USAGE: &str = "cargo bench --bench load -- WHAT [NUMBER]
+  converge   a shuffled storm with copies, against the same events in order, one by one
+  crash      the same while the server dies 20 times and Postgres 5 times
+  speed      signed deliveries a second, against a peer and against pgbench; here the number is of connections
+  storm      duplicates, deliveries that nobody signed, and one after the other
+  page       the verify page, against a handler that makes the same query and sends as many bytes";
+/// At once, as many as a busy endpoint sees.
+const CONNECTIONS: usize = 64;
+/// How often Stripe sends each event in the storm.
+const COPIES: u32 = 4;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    // Cargo says so; `cargo test` does not.
+    if !words.iter().any(|word| word == "--bench") {
+        return test();
+    }
+    let mut words = words[1..]
+        .iter()
+        .map(String::as_str)
+        .filter(|it| *it != "--bench");
+    let what = words.next();
+    let rest: Vec<&str> = words.collect();
+    let number = rest.first().and_then(|it| it.parse().ok());
+    match what {
+        Some("page") => run(page::page()),
+        Some("bare-page") => run(page::serve_bare_page(rest[0], rest[1], rest[2], rest[3])),
+        Some("converge") => run(show_converge(number.unwrap_or(1_000_000))),
+        Some("crash") => {
+            let faults = Faults {
+                of_the_server: 20,
+                of_postgres: 5,
+            };
+            run(show_crash(number.unwrap_or(100_000), faults));
+        }
+        Some("speed") => run(speed::speed(
+            number.map_or(CONNECTIONS, |it| it as usize),
+            3,
+        )),
+        Some("storm") => run(storm::storm()),
+        _ => println!("{USAGE}"),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Small enough for a debug build on two cores.
+fn test() -> ExitCode {
+    let trials = vec![
+        Trial::test(
+            "a_hundred_thousand_shuffled_deliveries_end_as_the_same_events_in_order",
+            || {
+                run(show_converge(100_000));
+                Ok(())
+            },
+        ),
+        Trial::test(
+            "whatever_was_acknowledged_outlives_the_death_of_server_and_postgres",
+            || {
+                let faults = Faults {
+                    of_the_server: 4,
+                    of_postgres: 2,
+                };
+                run(show_crash(20_000, faults));
+                Ok(())
+            },
+        ),
+    ];
+    let mut arguments = Arguments::from_args();
+    // Both want the whole machine.
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn run(what: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(what);
+}
+
+async fn show_converge(deliveries: u32) {
+    let machine = Machine::start();
+    println!("Postgres: {}", machine.durability().await);
+    let storm = Server::start(&machine.database("storm").await, &[]).await;
+    let calm = Server::start(&machine.database("calm").await, &[]).await;
+    let plan = Plan::of_events(deliveries / COPIES);
+    let (stormed, calmed) = (storm.target(), calm.target());
+    let came: Converged = converge(plan, COPIES, CONNECTIONS, &stormed, &calmed).await;
+    println!(
+        "{} deliveries of {} events over {CONNECTIONS} connections: {:.1} s; in order, one by one: {:.1} s",
+        came.deliveries,
+        came.events,
+        came.storm_took.as_secs_f64(),
+        came.calm_took.as_secs_f64()
+    );
+    compare(&came.storm, &came.calm, &came.differences);
+    println!("acknowledged and lost: {}", came.lost);
+    println!("memory of the server: {:.1} MB", storm.memory());
+    assert_eq!(came.lost, 0);
+}
+
+async fn show_crash(deliveries: u32, faults: Faults) {
+    let mut machine = Machine::start();
+    println!("Postgres: {}", machine.durability().await);
+    let came: Survived = crash(&mut machine, deliveries, faults).await;
+    println!(
+        "{} deliveries while the server died {} times and Postgres {} times, unacknowledged at each: {:?}",
+        came.deliveries, faults.of_the_server, faults.of_postgres, came.in_flight
+    );
+    println!(
+        "answered 503: {}, broken off: {}, all taken {:.1} s after the last death",
+        came.answered_not_now,
+        came.broken_off,
+        came.drained_in.as_secs_f64()
+    );
+    compare(&came.stormed, &came.calm, &came.differences);
+    println!("acknowledged and lost: {}", came.lost);
+    assert_eq!(came.lost, 0);
+}
+
+fn compare(storm: &[tables::Hash], calm: &[tables::Hash], differences: &[String]) {
+    for ((name, rows, hash), (_, _, other)) in storm.iter().zip(calm) {
+        let verdict = if hash == other { "equal" } else { "DIFFERENT" };
+        println!("{name:15} {rows:8} rows  {hash}  {verdict}");
+    }
+    for row in differences {
+        println!("{row}");
+    }
+    assert_eq!(storm, calm, "what came of it depends on how it came");
+}

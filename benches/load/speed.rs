@@ -1,0 +1,236 @@
+//! How fast deliveries are taken: Verigate, a peer, and what Postgres alone can do, in turns on one machine.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use tokio::{net::TcpStream, time::sleep};
+
+use crate::{
+    machine::{Machine, Server, free_address},
+    plan::Plan,
+    sender::Run,
+};
+
+const SECRET: &str = "whsec_load";
+/// How long each is measured in each round.
+const ROUND: Duration = Duration::from_secs(8);
+/// More events than anybody takes in a round.
+const PLENTY: u32 = 400_000;
+/// The pool of a peer's process: more did not make it faster.
+const PEER_CONNECTIONS: &str = "16";
+
+/// Deliveries a second, and how long they waited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Speed {
+    pub(crate) rate: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+}
+
+impl Speed {
+    /// Of deliveries that all were taken.
+    pub(crate) fn of(waits: &[Duration], took: Duration) -> Self {
+        let at = |percent: usize| waits.get(waits.len() * percent / 100).copied();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a number of deliveries is small"
+        )]
+        let rate = waits.len() as f64 / took.as_secs_f64();
+        Self {
+            rate,
+            p50: at(50).unwrap_or_default(),
+            p99: at(99).unwrap_or_default(),
+        }
+    }
+}
+
+/// Delivers different events for a while, to people who are there, as fast as they are taken, or at a pace.
+pub(crate) async fn for_a_while(
+    servers: Vec<SocketAddr>,
+    connections: usize,
+    round: u64,
+    pace: Option<f64>,
+) -> Speed {
+    let plan = Plan::of_events(PLENTY);
+    let order = plan.shuffled(1, round);
+    let mut run = Run::new(servers, SecretString::from(SECRET), plan.events(), order);
+    run.pace = pace;
+    let run = Arc::new(run);
+    let clock = Arc::clone(&run);
+    tokio::spawn(async move {
+        sleep(ROUND).await;
+        clock.stop();
+    });
+    let took = run.deliver(connections).await;
+    Speed::of(&run.waits(), took)
+}
+
+/// A database with everybody in it.
+pub(crate) async fn populated(machine: &Machine, name: &str) -> String {
+    let url = machine.database(name).await;
+    let plan = Plan::of_events(PLENTY);
+    plan.seed(&mut machine.connect(name).await).await;
+    url
+}
+
+/// One or more processes of the peer; they end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Peers(Vec<(Child, SocketAddr)>);
+
+impl Peers {
+    /// Starts them; returns when they listen.
+    pub(crate) async fn start(database: &str, processes: usize) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer");
+        assert!(
+            folder.join("node_modules").exists(),
+            "install what the peer is made of first: (cd benches/peer && npm ci --ignore-scripts)"
+        );
+        let mut started = Vec::new();
+        for _ in 0..processes {
+            let address = free_address();
+            let child = Command::new("node")
+                .arg("server.mjs")
+                .current_dir(&folder)
+                .env("NODE_ENV", "production")
+                .env("DATABASE_URL", database)
+                .env("STRIPE_WEBHOOK_SECRET", SECRET)
+                .env("CONNECTIONS", PEER_CONNECTIONS)
+                .env("PORT", address.port().to_string())
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap();
+            started.push((child, address));
+        }
+        for (_, address) in &started {
+            while TcpStream::connect(address).await.is_err() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Self(started)
+    }
+
+    /// Where they listen.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.iter().map(|&(_, address)| address).collect()
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        for (child, _) in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What Postgres commits in a second when it is asked for nothing but the rows of one event in each transaction.
+pub(crate) fn ceiling(machine: &Machine, database: &str, connections: usize) -> f64 {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer/ceiling.sql");
+    let url = machine.url(database);
+    let people = Plan::of_events(PLENTY).people();
+    let said = Command::new(program("pgbench"))
+        .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--client"])
+        .arg(connections.to_string())
+        .arg("--time")
+        .arg(ROUND.as_secs().to_string())
+        .arg(format!("--define=people={people}"))
+        .arg("--file")
+        .arg(script)
+        .arg(url)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&said.stdout);
+    let tps = words.lines().find_map(|line| line.strip_prefix("tps = "));
+    let tps = tps.and_then(|it| it.split_whitespace().next()?.parse().ok());
+    tps.unwrap_or_else(|| panic!("{words}{}", String::from_utf8_lossy(&said.stderr)))
+}
+
+/// Debian keeps it beside the server, off the path.
+fn program(name: &str) -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let installed = versions.map(|version| version.path().join("bin").join(name));
+    installed
+        .filter(|path| path.exists())
+        .max()
+        .unwrap_or_else(|| name.into())
+}
+
+/// Everybody in turns, so that a slow minute of the machine is everybody's; the best round of each counts.
+pub(crate) async fn speed(connections: usize, rounds: u64) {
+    let machine = Machine::start();
+    println!("Postgres: {}", machine.durability().await);
+    println!(
+        "{connections} connections, {rounds} rounds of {} s each\n",
+        ROUND.as_secs()
+    );
+    let (mut best, mut best_peers) = (Speed::default(), [Speed::default(); 2]);
+    let mut ceilings: f64 = 0.0;
+    for round in 0..rounds {
+        let name = |who: &str| format!("{who}_{connections}_{round}");
+        let ours = Server::start(&populated(&machine, &name("ours")).await, &[]).await;
+        let speed = for_a_while(vec![ours.address()], connections, round, None).await;
+        println!(
+            "Verigate                 {}  {:.1} MB",
+            show(&speed),
+            ours.memory()
+        );
+        best = faster(best, speed);
+        drop(ours);
+        for (processes, best) in (1..).zip(&mut best_peers) {
+            let database = populated(&machine, &name(&format!("peer{processes}"))).await;
+            let peers = Peers::start(&database, processes).await;
+            let speed = for_a_while(peers.addresses(), connections, round, None).await;
+            println!("peer, {processes} process(es)      {}", show(&speed));
+            *best = faster(*best, speed);
+        }
+        populated(&machine, &name("ceiling")).await;
+        let tps = ceiling(&machine, &name("ceiling"), connections);
+        println!("pgbench                  {tps:8.0}/s");
+        ceilings = ceilings.max(tps);
+    }
+    let ours = best.rate;
+    println!(
+        "\ntimes the peer with one process:   {:.1}",
+        ours / best_peers[0].rate
+    );
+    println!(
+        "times the peer with two processes: {:.1}",
+        ours / best_peers[1].rate
+    );
+    println!("times pgbench:                     {:.1}", ours / ceilings);
+    let server = Server::start(&populated(&machine, "half").await, &[]).await;
+    let half = for_a_while(
+        vec![server.address()],
+        connections,
+        rounds,
+        Some(ours / 2.0),
+    )
+    .await;
+    println!("at half that load:       {}", show(&half));
+}
+
+fn faster(one: Speed, other: Speed) -> Speed {
+    if other.rate > one.rate { other } else { one }
+}
+
+/// As a line of a table.
+pub(crate) fn show(speed: &Speed) -> String {
+    let ms = |it: Duration| it.as_secs_f64() * 1e3;
+    format!(
+        "{:8.0}/s  p50 {:6.1} ms  p99 {:6.1} ms",
+        speed.rate,
+        ms(speed.p50),
+        ms(speed.p99)
+    )
+}

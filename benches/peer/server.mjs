@@ -1,0 +1,81 @@
+// Express, Stripe's own SDK and pg: a transaction for each event, answered when it is committed.
+//
+// It writes the rows that Verigate writes, into the same tables, and decides by the event that was created last.
+
+import express from 'express';
+import pg from 'pg';
+import Stripe from 'stripe';
+
+const stripe = new Stripe('sk_test_load');
+const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: Number(process.env.CONNECTIONS) });
+const app = express();
+
+app.post('/webhook', express.raw({ type: 'application/json', limit: '256kb' }), async (request, response) => {
+  let event;
+  try {
+    event = stripe.webhooks.constructEvent(
+      request.body,
+      request.headers['stripe-signature'],
+      process.env.STRIPE_WEBHOOK_SECRET,
+    );
+  } catch {
+    response.status(400).end();
+    return;
+  }
+  try {
+    await commit(event);
+    response.json({ received: true });
+  } catch {
+    response.status(503).end();
+  }
+});
+
+async function commit(event) {
+  const session = event.data.object;
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const recorded = await client.query(
+      `INSERT INTO stripe_events (id, type, created, livemode, api_version, session_id, outcome)
+       VALUES ($1, $2, $3, $4, $5, $6, 'applied') ON CONFLICT (id) DO NOTHING`,
+      [event.id, event.type, event.created, event.livemode, event.api_version, session.id],
+    );
+    if (recorded.rowCount === 1) await apply(client, event, session);
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
+  } finally {
+    client.release();
+  }
+}
+
+async function apply(client, event, session) {
+  const { rows } = await client.query(
+    `SELECT v.id, v.status, v.user_id, v.event_second FROM verifications v JOIN users u ON u.id = v.user_id
+     WHERE v.session_id = $1 FOR UPDATE`,
+    [session.id],
+  );
+  const known = rows[0];
+  if (!known || (known.event_second !== null && Number(known.event_second) > event.created)) return;
+  await client.query(
+    `UPDATE verifications SET status = $2, error_code = $3, report_id = $4, verdict_second = $5, event_second = $5,
+            updated_at = now() WHERE id = $1`,
+    [known.id, session.status, session.last_error?.code, session.last_verification_report, event.created],
+  );
+  if (session.last_verification_report) {
+    await client.query(
+      `INSERT INTO verification_reports (report_id, verification_id, livemode) VALUES ($1, $2, false)
+       ON CONFLICT DO NOTHING`,
+      [session.last_verification_report, known.id],
+    );
+  }
+  if (known.status === session.status) return;
+  await client.query(
+    `INSERT INTO verification_history (verification_id, from_status, to_status, cause) VALUES ($1, $2, $3, $4)`,
+    [known.id, known.status, session.status, `${event.id} ${event.type}`],
+  );
+  await client.query(`UPDATE users SET status = $2, updated_at = now() WHERE id = $1`, [known.user_id, session.status]);
+}
+
+app.listen(Number(process.env.PORT), '127.0.0.1');
