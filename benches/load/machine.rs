@@ -23,7 +23,7 @@ use crate::{converge::Target, sender::Line};
 const PATIENCE: Duration = Duration::from_mins(1);
 const SECRET: &str = "whsec_load";
 
-/// A Postgres that flushes what it commits.
+/// A Postgres of its own.
 #[derive(Debug)]
 pub(crate) struct Machine {
     cluster: Option<Cluster>,
@@ -33,7 +33,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Starts it in a new folder.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(durability: Durability) -> Self {
         use std::os::unix::fs::PermissionsExt as _;
         let parent = tempfile::Builder::new()
             .prefix("verigate-load-")
@@ -42,7 +42,7 @@ impl Machine {
             .unwrap();
         let folder = parent.path().join("postgres");
         Self {
-            cluster: Some(Cluster::start(&folder, Durability::Durable).unwrap()),
+            cluster: Some(Cluster::start(&folder, durability).unwrap()),
             folder,
             _parent: parent,
         }

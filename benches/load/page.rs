@@ -12,7 +12,7 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use sqlx::{PgPool, postgres::PgPoolOptions, query};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
-use verigate::clock::Clock;
+use verigate::{clock::Clock, postgres::Durability};
 
 use crate::{
     machine::{Machine, Server, free_address},
@@ -40,7 +40,7 @@ const QUERY: &str = "SELECT u.id, u.updated_at, v.id, v.status, v.verdict_second
 
 /// In turns, for somebody who is verified, and for somebody who has not begun.
 pub(crate) async fn page() {
-    let machine = Machine::start();
+    let machine = Machine::start(Durability::Durable);
     let database = machine.database("page").await;
     let mut db = machine.connect("page").await;
     Plan::of_events(100_000).seed(&mut db).await;

@@ -11,6 +11,7 @@ use std::{
 
 use secrecy::SecretString;
 use tokio::{net::TcpStream, time::sleep};
+use verigate::postgres::Durability;
 
 use crate::{
     machine::{Machine, Server, free_address},
@@ -168,7 +169,7 @@ fn program(name: &str) -> PathBuf {
 
 /// Everybody in turns, so that a slow minute of the machine is everybody's; the best round of each counts.
 pub(crate) async fn speed(connections: usize, rounds: u64) {
-    let machine = Machine::start();
+    let machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
     println!(
         "{connections} connections, {rounds} rounds of {} s each\n",

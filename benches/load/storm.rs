@@ -8,6 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 use sqlx::{PgConnection, query, query_scalar};
+use verigate::postgres::Durability;
 
 use crate::{
     machine::{Machine, Server},
@@ -29,7 +30,7 @@ const LONE: usize = 1000;
 
 /// All three, on one machine.
 pub(crate) async fn storm() {
-    let machine = Machine::start();
+    let machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
     let server = Server::start(&populated(&machine, "storm").await, &[]).await;
     let mut db = machine.connect("storm").await;
