@@ -25,13 +25,15 @@ use crate::{
     store::{self, Db, NetworkKey},
     stripe,
     telemetry::Metrics,
-    verification::{Limits, Settings, Verifier},
+    verification::{Intake, Limits, Settings, Verifier},
 };
 
 /// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
 const CONNECTIONS: u32 = 16;
 /// Connections for deliveries alone: people must not be able to keep Stripe waiting.
-const INTAKE_CONNECTIONS: u32 = 8;
+const INTAKE_CONNECTIONS: u32 = 4;
+/// Deliveries that may wait to be committed; a few batches, so that whoever waits is answered in time.
+const INTAKE_ROOM: usize = 1024;
 /// How long requests in flight may take to finish once nothing new is accepted.
 const DRAIN: Duration = Duration::from_secs(25);
 /// Where Stripe sends people back to.
@@ -142,11 +144,15 @@ impl App {
 
         jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
 
+        let deliveries = self.verifier.clone().with_db(self.intake_db.clone());
+        let (intake, committer) = Intake::new(deliveries, INTAKE_ROOM);
+        jobs.spawn(committer.run(jobs_end.clone()));
+
         let state = AppState::new(Parts {
             config: &self.config,
             db: self.db.clone(),
             verifier: self.verifier.clone(),
-            deliveries: self.verifier.clone().with_db(self.intake_db.clone()),
+            deliveries: intake,
             hub,
             clock: self.clock.clone(),
             life: life.clone(),

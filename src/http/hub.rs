@@ -7,7 +7,6 @@ use std::{
 };
 
 use tokio::sync::broadcast::{self, error::RecvError};
-use uuid::Uuid;
 
 use super::lifecycle::Lifecycle;
 use crate::{
@@ -75,8 +74,9 @@ impl Hub {
         self.tell(Change::Any);
         loop {
             let told = listener.next().await?;
-            let user = told.and_then(|payload| payload.parse::<Uuid>().ok());
-            self.tell(user.map_or(Change::Any, |user| Change::Of(UserId(user))));
+            for change in changes(told.as_deref()) {
+                self.tell(change);
+            }
         }
     }
 
@@ -110,6 +110,18 @@ impl Hub {
                 places.remove(person);
             }
         }
+    }
+}
+
+/// What a notification says. One that was missed, or does not name people, may be of anybody.
+fn changes(payload: Option<&str>) -> Vec<Change> {
+    let ids = payload.into_iter().flat_map(|payload| payload.split(','));
+    let users: Result<Vec<Change>, _> = ids
+        .map(|id| id.parse().map(|id| Change::Of(UserId(id))))
+        .collect::<Result<_, uuid::Error>>();
+    match users {
+        Ok(users) if !users.is_empty() => users,
+        _ => vec![Change::Any],
     }
 }
 
@@ -161,6 +173,8 @@ impl Drop for Follower {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn user(n: u128) -> UserId {
@@ -185,6 +199,19 @@ mod tests {
         assert!(early.is_err(), "another's change is no news");
         hub.tell(Change::Of(user(1)));
         assert!(follower.changed().await);
+    }
+
+    #[test]
+    fn a_notification_names_one_or_many_or_anybody() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (of_one, of_other) = (Change::Of(UserId(one)), Change::Of(UserId(other)));
+        assert_eq!(changes(Some(&one.to_string())), [of_one]);
+        let both = format!("{},{}", one.simple(), other.simple());
+        assert_eq!(changes(Some(&both)), [of_one, of_other]);
+        let half = format!("{one},nobody");
+        for anybody in [None, Some(""), Some("*"), Some(half.as_str())] {
+            assert_eq!(changes(anybody), [Change::Any], "{anybody:?}");
+        }
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     domain::Person,
     store::{self, Db, PersonView, StoreError},
-    verification::{Policies, Verifier},
+    verification::{Intake, Policies, Verifier},
 };
 
 /// What the HTTP layer is built from.
@@ -37,8 +37,8 @@ pub struct Parts<'a> {
     pub db: Db,
     /// The use cases.
     pub verifier: Verifier,
-    /// The use cases over the connections kept for deliveries.
-    pub deliveries: Verifier,
+    /// Where deliveries are handed in.
+    pub deliveries: Intake,
     /// Live status; somebody must run it.
     pub hub: Hub,
     /// What time it is.
@@ -125,7 +125,7 @@ impl AppState {
             proxies: TrustedProxies::new(&config.limits.trusted_proxies),
             links: AppLinks::new(&config.native.links, config.stripe.livemode)?,
             webhook: Webhook {
-                verifier: deliveries,
+                intake: deliveries,
                 clock,
                 secrets: config.stripe.webhook_secrets.clone().into(),
                 tolerance_seconds: config.stripe.webhook_tolerance_seconds,
@@ -308,7 +308,7 @@ pub(crate) struct Starter {
 /// Checks and takes in deliveries.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
-    pub(crate) verifier: Verifier,
+    pub(crate) intake: Intake,
     pub(crate) clock: Clock,
     pub(crate) secrets: Arc<[SecretString]>,
     pub(crate) tolerance_seconds: u64,

@@ -48,7 +48,7 @@ async fn receive(webhook: &Webhook, request: Request) -> Result<&'static str, Er
         tracing::warn!(%refusal, "an authentic delivery is not an event");
         Error::BadRequest("not_an_event")
     })?;
-    let heard = webhook.verifier.hear(&event).await;
+    let heard = webhook.intake.hear(&event).await;
     heard
         .map(Heard::as_str)
         .map_err(|error| Error::unavailable("unavailable", error))

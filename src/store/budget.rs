@@ -5,6 +5,7 @@
 //! new reservation needs the others to wait, by an advisory lock that is taken last of all.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::{Db, StoreError, Tx, limits::seconds};
 use crate::domain::{AttemptId, Period, Tally, Usage};
@@ -147,13 +148,14 @@ pub async fn put_reservation(tx: &mut Tx, new: &NewReservation) -> Result<(), St
     Ok(())
 }
 
-/// Turns the reservations of a locked attempt that its reports have caught up with into spend.
-pub async fn spend_reservations(tx: &mut Tx, attempt: AttemptId) -> Result<(), StoreError> {
+/// Turns the reservations of locked attempts that their reports have caught up with into spend.
+pub async fn spend_reservations(tx: &mut Tx, attempts: &[AttemptId]) -> Result<(), StoreError> {
+    let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
     sqlx::query!(
-        r#"UPDATE reservations SET spent_at = now()
-           WHERE verification_id = $1 AND spent_at IS NULL AND released_at IS NULL
-             AND reports < (SELECT count(*) FROM verification_reports WHERE verification_id = $1)"#,
-        attempt.0,
+        r#"UPDATE reservations r SET spent_at = now()
+           WHERE r.verification_id = ANY($1) AND r.spent_at IS NULL AND r.released_at IS NULL
+             AND r.reports < (SELECT count(*) FROM verification_reports WHERE verification_id = r.verification_id)"#,
+        &attempts,
     )
     .execute(&mut **tx)
     .await?;
@@ -163,15 +165,27 @@ pub async fn spend_reservations(tx: &mut Tx, attempt: AttemptId) -> Result<(), S
 /// Gives back what a locked attempt has reserved, and the attempt the operator allowed if it stood on one. The person
 /// must be locked.
 pub async fn release_reservations(tx: &mut Tx, attempt: AttemptId) -> Result<(), StoreError> {
+    release_all_reservations(tx, &[attempt]).await
+}
+
+/// The same for any number of attempts.
+pub async fn release_all_reservations(
+    tx: &mut Tx,
+    attempts: &[AttemptId],
+) -> Result<(), StoreError> {
+    let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
     sqlx::query!(
         r#"WITH released AS (
                UPDATE reservations SET released_at = now()
-               WHERE verification_id = $1 AND spent_at IS NULL AND released_at IS NULL
-               RETURNING extra)
-           UPDATE users SET extra_attempts = extra_attempts + 1
-           WHERE id = (SELECT user_id FROM verifications WHERE id = $1)
-             AND EXISTS (SELECT FROM released WHERE extra)"#,
-        attempt.0,
+               WHERE verification_id = ANY($1) AND spent_at IS NULL AND released_at IS NULL
+               RETURNING verification_id, extra),
+           allowed AS (
+               SELECT v.user_id, count(DISTINCT v.id)::integer AS attempts
+               FROM released JOIN verifications v ON v.id = released.verification_id
+               WHERE released.extra GROUP BY v.user_id)
+           UPDATE users SET extra_attempts = extra_attempts + allowed.attempts
+           FROM allowed WHERE users.id = allowed.user_id"#,
+        &attempts,
     )
     .execute(&mut **tx)
     .await?;

@@ -1,6 +1,6 @@
 //! What is only ever added: deliveries, reports and history.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{StoreError, Tx};
 use crate::domain::{AttemptId, Status};
@@ -65,57 +65,40 @@ pub struct EventRecord {
     pub session_id: Option<String>,
 }
 
-/// Records a delivery. False if it is known already.
-pub async fn record_event(
+/// Records deliveries, each with its outcome and no two with one id, by ascending id so that two transactions cannot wait
+/// for each other. Gives the ids of those that are new.
+pub async fn record_events(
     tx: &mut Tx,
-    event: &EventRecord,
-    outcome: Outcome,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        r#"INSERT INTO stripe_events
-               (id, type, created, livemode, api_version, account, session_id, outcome)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING"#,
-        event.id,
-        event.kind,
-        event.created,
-        event.livemode,
-        event.api_version,
-        event.account,
-        event.session_id,
-        outcome.as_str(),
+    events: &BTreeMap<&str, (&EventRecord, Outcome)>,
+) -> Result<HashSet<String>, StoreError> {
+    let column = |read: fn(&EventRecord) -> &Option<String>| -> Vec<Option<&str>> {
+        let values = events.values();
+        values.map(|(event, _)| read(event).as_deref()).collect()
+    };
+    let records = || events.values().map(|(event, _)| *event);
+    let ids: Vec<String> = records().map(|event| event.id.clone()).collect();
+    let kinds: Vec<String> = records().map(|event| event.kind.clone()).collect();
+    let created: Vec<Option<i64>> = records().map(|event| event.created).collect();
+    let modes: Vec<Option<bool>> = records().map(|event| event.livemode).collect();
+    let outcomes = events.values().map(|(_, outcome)| outcome.as_str());
+    let outcomes: Vec<String> = outcomes.map(str::to_owned).collect();
+    let new = sqlx::query_scalar!(
+        r#"INSERT INTO stripe_events (id, type, created, livemode, api_version, account, session_id, outcome)
+           SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::boolean[],
+                                $5::text[], $6::text[], $7::text[], $8::text[])
+           ON CONFLICT (id) DO NOTHING RETURNING id"#,
+        &ids,
+        &kinds,
+        &created as &[Option<i64>],
+        &modes as &[Option<bool>],
+        &column(|event| &event.api_version) as &[Option<&str>],
+        &column(|event| &event.account) as &[Option<&str>],
+        &column(|event| &event.session_id) as &[Option<&str>],
+        &outcomes,
     )
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Records the reports of a locked attempt, each a check at this cost; those known already stay as they are. What was
-/// reserved for a new one is spent. Gives how many are new.
-pub async fn record_reports(
-    tx: &mut Tx,
-    attempt: AttemptId,
-    reports: &BTreeSet<String>,
-    cost: u64,
-) -> Result<u64, StoreError> {
-    if reports.is_empty() {
-        return Ok(0);
-    }
-    let reports: Vec<String> = reports.iter().cloned().collect();
-    let done = sqlx::query!(
-        r#"INSERT INTO verification_reports (report_id, verification_id, livemode, cost)
-           SELECT named.report, v.id, v.livemode, $3 FROM UNNEST($1::text[]) AS named (report), verifications v
-           WHERE v.id = $2
-           ON CONFLICT (report_id) DO NOTHING"#,
-        &reports,
-        attempt.0,
-        i64::try_from(cost).unwrap_or(i64::MAX),
-    )
-    .execute(&mut **tx)
-    .await?;
-    if done.rows_affected() > 0 {
-        super::spend_reservations(tx, attempt).await?;
-    }
-    Ok(done.rows_affected())
+    Ok(new.into_iter().collect())
 }
 
 /// Appends one line to an attempt's history.

@@ -7,6 +7,7 @@
 mod api_keys;
 mod api_views;
 mod attempts;
+mod batch;
 mod browser_sessions;
 mod budget;
 mod connection;
@@ -30,13 +31,14 @@ pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt, is_open_session, note_asked_policies, save_policy,
 };
+pub use batch::{News, Noted, lock_attempts, save_news};
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
     find_browser_session, insert_browser_session, is_signed_in, touch_browser_session,
 };
 pub use budget::{
     Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,
-    release_reservations, spend_reservations,
+    release_all_reservations, release_reservations, spend_reservations,
 };
 pub use connection::{Db, Listener, MIGRATOR, Tx, connect, has_foreign_tables, listen};
 pub use error::StoreError;
@@ -44,7 +46,7 @@ pub use hand_offs::{
     HandOffRecord, HandOffToKeep, find_hand_off, insert_hand_off, renew_hand_off, spend_hand_off,
 };
 pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
-pub use journal::{EventRecord, Outcome, record_event, record_history, record_reports};
+pub use journal::{EventRecord, Outcome, record_events, record_history};
 pub use limits::{
     NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations, record_creation,
     take_extra_attempt, view_usage, wait_of_network, wait_of_person,
@@ -54,14 +56,14 @@ pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
     list_attempts, list_deliveries, list_history, list_people,
 };
-pub use users::{
-    LockedUser, find_user, list_facts, lock_person, lock_user, notify_status, save_person,
-};
+pub use users::{LockedUser, find_user, lock_owners, lock_person, lock_user};
 pub use verifications::{
-    Verification, absorb_unclaimed, find_by_session, find_unlinked, insert_unclaimed, is_attempt,
-    link_session, lock_verifications, oldest_doubt_seconds, save_verification,
+    Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,
+    lock_verifications, oldest_doubt_seconds,
 };
 pub use views::{PersonView, find_person_view, find_standing};
 
-/// Where Postgres announces, by user id, that a person's state may have changed.
+/// Where Postgres announces that people's state may have changed: their ids, or [`ANYBODY`].
 pub const STATUS_CHANNEL: &str = "verigate_status";
+/// In place of the ids, when there are too many of them.
+pub const ANYBODY: &str = "*";

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Db, StoreError, Tx};
-use crate::domain::{AttemptFacts, AttemptId, Person, PersonState, Status, UserId, UserStatus};
+use super::{Db, StoreError, Tx, verifications::texts};
+use crate::domain::{AttemptId, Person, SessionId, Status, UserId, UserStatus};
 
 /// A person's row, locked until the transaction ends.
 #[derive(Clone, Debug)]
@@ -93,6 +93,31 @@ pub async fn lock_user(tx: &mut Tx, user: UserId) -> Result<LockedUser, StoreErr
     row.try_into()
 }
 
+/// Locks the people of these sessions, and those of these attempts that wait for a session, by ascending key.
+pub async fn lock_owners(
+    tx: &mut Tx,
+    sessions: &[SessionId],
+    attempts: &[AttemptId],
+    livemode: bool,
+) -> Result<Vec<LockedUser>, StoreError> {
+    let sessions = texts(sessions);
+    let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
+    let rows = sqlx::query_as!(
+        UserRow,
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version FROM users
+           WHERE id IN (SELECT user_id FROM verifications WHERE session_id = ANY($1)
+                        UNION SELECT user_id FROM verifications
+                        WHERE id = ANY($2) AND session_id IS NULL AND livemode = $3)
+           ORDER BY id FOR UPDATE"#,
+        &sessions,
+        &attempts,
+        livemode,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(LockedUser::try_from).collect()
+}
+
 /// The id of a person, if we have met them.
 pub async fn find_user(db: &Db, person: &Person) -> Result<Option<UserId>, StoreError> {
     let id = sqlx::query_scalar!(
@@ -103,64 +128,6 @@ pub async fn find_user(db: &Db, person: &Person) -> Result<Option<UserId>, Store
     .fetch_optional(db.pool())
     .await?;
     Ok(id.map(UserId))
-}
-
-/// What a person's status is derived from: every attempt of theirs, facts only.
-pub async fn list_facts(
-    tx: &mut Tx,
-    user: UserId,
-    livemode: bool,
-) -> Result<Vec<AttemptFacts>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT id, status, verdict_second, gone_at IS NOT NULL AS "gone!", created_at,
-                  session_id IS NOT NULL AS "has_session!", livemode
-           FROM verifications WHERE user_id = $1"#,
-        user.0,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(AttemptFacts {
-                status: parse_status(row.id, row.status.as_deref())?,
-                second: row.verdict_second,
-                gone: row.gone,
-                created_order: (row.created_at, AttemptId(row.id)),
-                has_session: row.has_session,
-                livemode_matches: row.livemode == livemode,
-            })
-        })
-        .collect()
-}
-
-/// Saves a derived status. `updated_at` moves only when the status does.
-pub async fn save_person(tx: &mut Tx, user: UserId, state: &PersonState) -> Result<(), StoreError> {
-    let verified_at = state
-        .verified_at_second
-        .and_then(|second| DateTime::<Utc>::from_timestamp(second, 0));
-    sqlx::query!(
-        r#"UPDATE users SET status = $2, verified_at = $3,
-                  updated_at = CASE WHEN status = $2 THEN updated_at ELSE clock_timestamp() END
-           WHERE id = $1"#,
-        user.0,
-        state.status.as_str(),
-        verified_at,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Tells every listening process, when the transaction commits, that this person's state may have changed.
-pub async fn notify_status(tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"SELECT pg_notify($1, $2)"#,
-        super::STATUS_CHANNEL,
-        user.0.to_string()
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 pub(super) fn parse_status(id: Uuid, text: Option<&str>) -> Result<Option<Status>, StoreError> {

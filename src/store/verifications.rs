@@ -1,7 +1,5 @@
 //! Attempts: found, locked, merged and saved. The derived columns are computed here, so that they cannot differ from the maxima.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,6 +12,10 @@ use crate::domain::{
 
 /// An attempt's row, locked until the transaction ends.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column, and they vary independently"
+)]
 pub struct Verification {
     /// The attempt.
     pub id: AttemptId,
@@ -29,8 +31,12 @@ pub struct Verification {
     pub details_version: i32,
     /// Stripe's session, once there is one.
     pub session_id: Option<SessionId>,
+    /// Of live or test mode.
+    pub livemode: bool,
     /// The status as saved.
     pub status: Option<Status>,
+    /// The second of the verdict.
+    pub verdict_second: Option<i64>,
     /// All we were told.
     pub knowledge: Knowledge,
     /// A status this version does not know, as last read.
@@ -45,33 +51,38 @@ pub struct Verification {
     pub gone: bool,
     /// Is it the attempt `start` hands out?
     pub current: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
     /// Older than Stripe keeps an idempotency key with certainty.
     pub key_may_have_expired: bool,
 }
 
-struct VerificationRow {
-    id: Uuid,
-    user_id: Option<Uuid>,
-    parameters: Value,
-    policy: String,
-    policies_asked: Vec<String>,
-    details_version: i32,
-    session_id: Option<String>,
-    status: Option<String>,
-    redaction: String,
-    event_second: Option<i64>,
-    events_told: Option<Value>,
-    verified_second: Option<i64>,
-    read_as_of: Option<i64>,
-    read_until: Option<i64>,
-    reads_told: Option<Value>,
-    unknown_status: Option<String>,
-    hinted: i32,
-    answered: i32,
-    refresh_tries: i32,
-    gone_at: Option<DateTime<Utc>>,
-    current: bool,
-    key_may_have_expired: bool,
+pub(super) struct VerificationRow {
+    pub(super) id: Uuid,
+    pub(super) user_id: Option<Uuid>,
+    pub(super) parameters: Value,
+    pub(super) policy: String,
+    pub(super) policies_asked: Vec<String>,
+    pub(super) details_version: i32,
+    pub(super) session_id: Option<String>,
+    pub(super) livemode: bool,
+    pub(super) status: Option<String>,
+    pub(super) verdict_second: Option<i64>,
+    pub(super) redaction: String,
+    pub(super) event_second: Option<i64>,
+    pub(super) events_told: Option<Value>,
+    pub(super) verified_second: Option<i64>,
+    pub(super) read_as_of: Option<i64>,
+    pub(super) read_until: Option<i64>,
+    pub(super) reads_told: Option<Value>,
+    pub(super) unknown_status: Option<String>,
+    pub(super) hinted: i32,
+    pub(super) answered: i32,
+    pub(super) refresh_tries: i32,
+    pub(super) gone_at: Option<DateTime<Utc>>,
+    pub(super) current: bool,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) key_may_have_expired: bool,
 }
 
 impl TryFrom<VerificationRow> for Verification {
@@ -96,6 +107,9 @@ impl TryFrom<VerificationRow> for Verification {
             policies_asked: row.policies_asked,
             details_version: row.details_version,
             session_id,
+            livemode: row.livemode,
+            verdict_second: row.verdict_second,
+            created_at: row.created_at,
             status: parse_status(row.id, row.status.as_deref())?,
             knowledge: maxima.knowledge(row.id)?,
             unknown_status: row.unknown_status,
@@ -169,10 +183,6 @@ fn decode<T: DeserializeOwned>(value: Value) -> Option<T> {
     serde_json::from_value(value).ok()
 }
 
-fn encode<T: serde::Serialize>(value: &T) -> Result<Value, StoreError> {
-    serde_json::to_value(value).map_err(|error| StoreError::Data(sqlx::Error::Encode(error.into())))
-}
-
 /// Locks these attempts, by ascending key so that two transactions cannot wait for each other.
 pub async fn lock_verifications(
     tx: &mut Tx,
@@ -181,9 +191,9 @@ pub async fn lock_verifications(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query_as!(
         VerificationRow,
-        r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id,
-                  status, redaction, event_second, events_told, verified_second, read_as_of, read_until, reads_told, unknown_status,
-                  hinted, answered, refresh_tries, gone_at, current,
+        r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id, livemode,
+                  status, verdict_second, redaction, event_second, events_told, verified_second, read_as_of, read_until,
+                  reads_told, unknown_status, hinted, answered, refresh_tries, gone_at, current, created_at,
                   created_at < now() - interval '20 hours' AS "key_may_have_expired!"
            FROM verifications WHERE id = ANY($1) ORDER BY id FOR UPDATE"#,
         &ids,
@@ -207,23 +217,6 @@ pub async fn find_by_session(
     Ok(row.map(|row| (AttemptId(row.id), row.user_id.map(UserId))))
 }
 
-/// Whose attempt this is, if it is one of ours in this mode that has no session yet.
-pub async fn find_unlinked(
-    tx: &mut Tx,
-    attempt: AttemptId,
-    livemode: bool,
-) -> Result<Option<UserId>, StoreError> {
-    let user = sqlx::query_scalar!(
-        r#"SELECT user_id AS "user_id!" FROM verifications
-           WHERE id = $1 AND livemode = $2 AND session_id IS NULL AND user_id IS NOT NULL"#,
-        attempt.0,
-        livemode,
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(user.map(UserId))
-}
-
 /// Does any attempt of ours have this id?
 pub async fn is_attempt(tx: &mut Tx, attempt: AttemptId) -> Result<bool, StoreError> {
     let found = sqlx::query_scalar!(
@@ -235,22 +228,31 @@ pub async fn is_attempt(tx: &mut Tx, attempt: AttemptId) -> Result<bool, StoreEr
     Ok(found)
 }
 
-/// Makes a row for a session we never made. Nothing happens if the session has a row by now.
+/// Makes a row for each of these sessions that we never made, in the order given: by ascending session, so that two
+/// transactions cannot wait for each other. Nothing happens to a session that has a row by now.
 pub async fn insert_unclaimed(
     tx: &mut Tx,
-    session: &SessionId,
+    sessions: &[SessionId],
     livemode: bool,
 ) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = sessions.iter().map(|_| Uuid::now_v7()).collect();
+    let sessions = texts(sessions);
     sqlx::query!(
-        r#"INSERT INTO verifications (id, livemode, session_id) VALUES ($1, $2, $3)
+        r#"INSERT INTO verifications (id, livemode, session_id)
+           SELECT new.id, $2, new.session FROM UNNEST($1::uuid[], $3::text[]) AS new (id, session)
            ON CONFLICT (session_id) DO NOTHING"#,
-        Uuid::now_v7(),
+        &ids,
         livemode,
-        session.as_str(),
+        &sessions,
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+pub(super) fn texts(sessions: &[SessionId]) -> Vec<String> {
+    let texts = sessions.iter().map(|session| session.as_str().to_owned());
+    texts.collect()
 }
 
 /// Gives the attempt its session. False if it has one already, or is of the other mode.
@@ -309,61 +311,7 @@ pub async fn absorb_unclaimed(
     )
     .execute(&mut **tx)
     .await?;
-    super::spend_reservations(tx, attempt).await
-}
-
-/// Saves what is known of a locked attempt, and all that follows from it. `refresh_in` is when Stripe is asked next; none clears it.
-pub async fn save_verification(
-    tx: &mut Tx,
-    verification: &Verification,
-    refresh_in: Option<Duration>,
-) -> Result<(), StoreError> {
-    let known = &verification.knowledge;
-    let verdict = known.verdict();
-    let events = known.events.as_ref();
-    let reads = known.reads.as_ref();
-    sqlx::query!(
-        r#"UPDATE verifications SET
-               status = $2, error_code = $3, report_id = $4, redaction = $6,
-               -- A look that finds what the last one found does not move the time: only events carry their own.
-               verdict_second = CASE WHEN status = $2 AND $5::bigint IS DISTINCT FROM $7
-                   THEN COALESCE(verdict_second, $5::bigint) ELSE $5::bigint END,
-               event_second = $7, events_told = $8, verified_second = $9,
-               read_as_of = $10, read_until = $11, reads_told = $12, unknown_status = $13,
-               hinted = $14, answered = $15,
-               doubt_since = CASE WHEN $16 THEN COALESCE(doubt_since, now()) END,
-               refresh_due_at = now() + make_interval(secs => $17), refresh_tries = $18,
-               gone_at = CASE WHEN $19 THEN COALESCE(gone_at, now()) END,
-               current = $20, updated_at = now()
-           WHERE id = $1"#,
-        verification.id.0,
-        verdict.as_ref().map(|verdict| verdict.status.as_str()),
-        verdict
-            .as_ref()
-            .and_then(|verdict| verdict.error.as_deref()),
-        verdict
-            .as_ref()
-            .and_then(|verdict| verdict.report.as_deref()),
-        verdict.as_ref().map(|verdict| verdict.second),
-        known.redaction.as_str(),
-        events.map(|events| events.second),
-        events.map(|events| encode(&events.told)).transpose()?,
-        known.verified_second,
-        reads.map(|reads| reads.as_of),
-        reads.map(|reads| reads.until),
-        reads.map(|reads| encode(&reads.read)).transpose()?,
-        verification.unknown_status,
-        verification.hinted,
-        verification.answered,
-        known.doubt().is_some() && !verification.gone,
-        refresh_in.map(|delay| delay.as_secs_f64()),
-        verification.refresh_tries,
-        verification.gone,
-        verification.current,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    super::spend_reservations(tx, &[attempt]).await
 }
 
 /// Age of the oldest doubt in seconds; zero when there is none.

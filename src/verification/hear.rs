@@ -1,6 +1,12 @@
-//! Hears an authentic delivery: committed once, merged, and answered only then.
+//! Hears authentic deliveries: each committed once, merged, and answered only then.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::timeout;
 
 use super::{
     Verifier,
@@ -14,7 +20,7 @@ use crate::{
 };
 
 /// Stripe gets an answer within two seconds, also from a database that stands still.
-const PATIENCE: Duration = Duration::from_millis(1800);
+pub(super) const PATIENCE: Duration = Duration::from_millis(1800);
 
 /// What became of a delivery. Either way it is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,19 +42,25 @@ impl Heard {
 }
 
 /// The delivery could not be committed: Stripe must send it again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum HearError {
+    /// More are waiting already than can be committed soon.
+    #[error("too many deliveries wait to be committed; it is asked for again")]
+    Full,
     /// The database did not answer in time.
     #[error("the delivery could not be committed in time; it is asked for again")]
     TimedOut,
+    /// The process ends, or met a bug.
+    #[error("nobody is there to commit the delivery; it is asked for again")]
+    Closed,
     /// The database refused.
     #[error("the delivery could not be committed; it is asked for again")]
-    Store(#[from] StoreError),
+    Store(#[source] Arc<StoreError>),
 }
 
 /// A delivery, read: what is kept of it, and what it tells.
 #[derive(Debug)]
-struct Delivery {
+pub(super) struct Delivery {
     record: EventRecord,
     outcome: Outcome,
     news: Option<Reading>,
@@ -56,21 +68,16 @@ struct Delivery {
 
 impl Verifier {
     /// Commits a delivery and everything that follows from it, exactly once however often it comes.
+    ///
+    /// # Errors
+    /// When it could not be committed, or not in time.
     pub async fn hear(&self, event: &Event) -> Result<Heard, HearError> {
         let delivery = self.read_delivery(event);
-        let committed = tokio::time::timeout(PATIENCE, self.commit_persistently(&delivery)).await;
-        let heard = committed.map_err(|_| HearError::TimedOut)??;
-        tracing::info!(
-            stripe.event = %delivery.record.id,
-            stripe.r#type = %delivery.record.kind,
-            stripe.session = delivery.record.session_id.as_deref(),
-            outcome = heard.as_str(),
-            "delivery committed"
-        );
-        Ok(heard)
+        let mut heard = self.commit_all(&[&delivery]).await;
+        heard.pop().unwrap_or(Err(HearError::Closed))
     }
 
-    fn read_delivery(&self, event: &Event) -> Delivery {
+    pub(super) fn read_delivery(&self, event: &Event) -> Delivery {
         let record = EventRecord {
             id: event.id.clone(),
             kind: event.type_.clone(),
@@ -104,43 +111,122 @@ impl Verifier {
         }
     }
 
-    /// Runs the transaction again after a lost race, and keeps what the database refuses out of the way of the rest.
-    async fn commit_persistently(&self, delivery: &Delivery) -> Result<Heard, StoreError> {
-        let result = again_if_lost(|| self.commit_delivery(delivery)).await;
-        match result {
-            Err(error) if error.is_data() => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    stripe.event = %delivery.record.id,
-                    "the database refuses this delivery's data; it is kept as quarantined"
-                );
-                self.quarantine(delivery).await
+    /// Commits deliveries together, and gives what became of each, in their order. What the database refuses is kept out
+    /// of the way of the rest.
+    pub(super) async fn commit_all(
+        &self,
+        deliveries: &[&Delivery],
+    ) -> Vec<Result<Heard, HearError>> {
+        let mut all = Vec::with_capacity(deliveries.len());
+        // The next part is the last: parts are taken in their order.
+        let mut parts = vec![deliveries];
+        while let Some(part) = parts.pop() {
+            match self.commit_in_time(part).await {
+                Ok(heard) => all.extend(heard.into_iter().map(Ok)),
+                Err(error) if !is_of_one(&error) => {
+                    tell_failure(part.len(), &error);
+                    all.extend(part.iter().map(|_| Err(error.clone())));
+                }
+                Err(error) => {
+                    if let [delivery] = part {
+                        all.push(self.quarantine(delivery, error).await);
+                    } else {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                }
             }
-            result => result,
+        }
+        all
+    }
+
+    async fn commit_in_time(&self, deliveries: &[&Delivery]) -> Result<Vec<Heard>, HearError> {
+        let committed = again_if_lost(|| self.commit(deliveries));
+        match timeout(PATIENCE, committed).await {
+            Ok(Ok(heard)) => Ok(heard),
+            Ok(Err(error)) => Err(HearError::Store(Arc::new(error))),
+            Err(_) => Err(HearError::TimedOut),
         }
     }
 
-    async fn commit_delivery(&self, delivery: &Delivery) -> Result<Heard, StoreError> {
+    /// One transaction for all of them.
+    async fn commit(&self, deliveries: &[&Delivery]) -> Result<Vec<Heard>, StoreError> {
+        let mut records = BTreeMap::new();
+        for delivery in deliveries {
+            let record = (&delivery.record, delivery.outcome);
+            records.entry(delivery.record.id.as_str()).or_insert(record);
+        }
         let mut tx = self.db.begin().await?;
-        if !store::record_event(&mut tx, &delivery.record, delivery.outcome).await? {
-            return Ok(Heard::Known);
+        let mut new = store::record_events(&mut tx, &records).await?;
+        if new.is_empty() {
+            return Ok(vec![Heard::Known; deliveries.len()]);
         }
-        if let Some(news) = &delivery.news {
-            self.observe(&mut tx, &news.session, news.naming, &news.observation)
-                .await?;
-        }
+        let (heard, readings) = take_new(deliveries, &mut new);
+        let moved = match readings.as_slice() {
+            [] => 0,
+            readings => self.merge(&mut tx, readings).await?.moved.len(),
+        };
         tx.commit().await?;
-        Ok(Heard::New(delivery.outcome))
+        tracing::debug!(deliveries = heard.len(), moved, "a batch is committed");
+        for (delivery, heard) in deliveries.iter().zip(&heard) {
+            tracing::debug!(
+                stripe.event = %delivery.record.id,
+                stripe.r#type = %delivery.record.kind,
+                stripe.session = delivery.record.session_id.as_deref(),
+                outcome = heard.as_str(),
+                "delivery committed"
+            );
+        }
+        Ok(heard)
     }
 
-    async fn quarantine(&self, delivery: &Delivery) -> Result<Heard, StoreError> {
-        let mut tx = self.db.begin().await?;
-        let new = store::record_event(&mut tx, &delivery.record, Outcome::Quarantined).await?;
-        tx.commit().await?;
-        Ok(if new {
-            Heard::New(Outcome::Quarantined)
-        } else {
-            Heard::Known
-        })
+    /// Keeps of a delivery only that it came, if it is its data that the database refuses.
+    async fn quarantine(&self, delivery: &Delivery, error: HearError) -> Result<Heard, HearError> {
+        let event = &delivery.record.id;
+        if !matches!(&error, HearError::Store(store) if store.is_data()) {
+            tracing::error!(error = &error as &dyn std::error::Error, stripe.event = %event, "a delivery cannot be committed");
+            return Err(error);
+        }
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            stripe.event = %event,
+            "the database refuses this delivery's data; it is kept as quarantined"
+        );
+        let bare = Delivery {
+            record: delivery.record.clone(),
+            outcome: Outcome::Quarantined,
+            news: None,
+        };
+        let heard = self.commit_in_time(&[&bare]).await?;
+        heard.first().copied().ok_or(HearError::Closed)
     }
+}
+
+/// Those that are new, each once, and what they tell.
+fn take_new<'a>(
+    deliveries: &[&'a Delivery],
+    new: &mut HashSet<String>,
+) -> (Vec<Heard>, Vec<&'a Reading>) {
+    let mut readings = Vec::with_capacity(new.len());
+    let heard = deliveries.iter().map(|delivery| {
+        if !new.remove(&delivery.record.id) {
+            return Heard::Known;
+        }
+        readings.extend(&delivery.news);
+        Heard::New(delivery.outcome)
+    });
+    (heard.collect(), readings)
+}
+
+/// Can it be one delivery's fault? An outage is everybody's, and trying them one by one would only prolong it.
+fn is_of_one(error: &HearError) -> bool {
+    matches!(error, HearError::Store(store) if !store.is_unavailable())
+}
+
+fn tell_failure(deliveries: usize, error: &HearError) {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        deliveries,
+        "deliveries could not be committed; Stripe sends them again"
+    );
 }

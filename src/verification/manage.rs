@@ -132,7 +132,7 @@ impl Verifier {
     ) -> Result<(), ManageError> {
         let observation = read::answer(reply, None, cause);
         let naming = read::naming(&reply.value);
-        let saved = self.commit_read(session, naming, &observation).await;
+        let saved = self.commit_read(session, naming, observation).await;
         saved.map_err(store_failure)
     }
 
@@ -143,7 +143,7 @@ impl Verifier {
             ..Observation::default()
         };
         let naming = Naming { attempt: None };
-        let saved = self.commit_read(session, naming, &observation).await;
+        let saved = self.commit_read(session, naming, observation).await;
         saved.map_err(store_failure)?;
         Err(ManageError::NoSession)
     }

@@ -9,17 +9,20 @@ mod books;
 mod flight;
 mod hand_off;
 mod hear;
+mod intake;
 mod lease;
 mod limits;
 mod manage;
 mod observe;
 mod open;
+mod place;
 mod policy;
 mod read;
 mod refresh;
 mod session;
 mod sign_in;
 mod start;
+mod tell;
 
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ use crate::{store::Db, stripe};
 
 pub use hand_off::{Asked, Brought, Followed, HandOff, Link, NewHandOff, new_mark};
 pub use hear::{HearError, Heard};
+pub use intake::{Committer, Intake};
 pub use limits::{Limits, Outlook, Tries};
 pub use manage::ManageError;
 pub use policy::{Check, Policies, Policy, UnknownPolicy};

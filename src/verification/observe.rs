@@ -1,13 +1,16 @@
-//! The one door for a status change: merge an observation into its row, and save all that follows, in one transaction.
+//! The one door for a status change: merge what we were told into its rows, and save all that follows, in one transaction.
+//!
+//! It takes any number of observations of any number of sessions. One alone is a batch of one.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::Verifier;
+use super::{Verifier, again::again_if_lost, place::Held, read::Reading, tell::Change};
 use crate::{
     domain::{
-        AttemptId, Doubt, Knowledge, Redaction, SessionId, Status, Verdict, derive_person, refresh,
+        AttemptFacts, AttemptId, Doubt, Knowledge, PersonState, Redaction, SessionId, Status,
+        UserId, Verdict, derive_person, refresh,
     },
-    store::{self, LockedUser, StoreError, Tx, Verification},
+    store::{self, LockedUser, News, Noted, StoreError, Tx, Verification},
 };
 
 /// Something we were told of a session.
@@ -45,157 +48,265 @@ pub(super) struct Naming {
     pub(super) attempt: Option<AttemptId>,
 }
 
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// The sessions whose status changed, those that nobody owns included.
+    pub(super) moved: Vec<SessionId>,
+}
+
 impl Verifier {
-    /// Merges an observation into the session's row, which is found, linked or made.
-    pub(super) async fn observe(
-        &self,
-        tx: &mut Tx,
-        session: &SessionId,
-        naming: Naming,
-        observation: &Observation,
-    ) -> Result<Verification, StoreError> {
-        let (user, mut verification) = self.place(tx, session, naming).await?;
-        self.fold(tx, user.as_ref(), &mut verification, observation)
-            .await?;
-        Ok(verification)
+    /// Merges any number of readings in a transaction of its own.
+    pub(super) async fn merge_all(&self, readings: Vec<Reading>) -> Result<Merged, StoreError> {
+        let readings: Vec<&Reading> = readings.iter().collect();
+        let readings = &readings;
+        again_if_lost(|| async move {
+            let mut tx = self.db.begin().await?;
+            let merged = self.merge(&mut tx, readings).await?;
+            tx.commit().await?;
+            Ok(merged)
+        })
+        .await
     }
 
-    /// Finds the session's row and locks it, the person first. A session without a row is linked to the attempt it
-    /// names, if that one waits for a session; else it gets a row that belongs to nobody yet.
-    async fn place(
+    /// Merges readings into their sessions' rows, which are found, linked or made.
+    pub(super) async fn merge(
         &self,
         tx: &mut Tx,
-        session: &SessionId,
-        naming: Naming,
-    ) -> Result<(Option<LockedUser>, Verification), StoreError> {
-        let found = store::find_by_session(tx, session).await?;
-        if let Some((id, Some(owner))) = found {
-            let user = store::lock_user(tx, owner).await?;
-            return Ok((Some(user), lock_one(tx, id).await?));
+        readings: &[&Reading],
+    ) -> Result<Merged, StoreError> {
+        let mut held = self.hold(tx, readings).await?;
+        let places = self.place(tx, &mut held, readings).await?;
+        let mut told = Vec::with_capacity(readings.len());
+        for reading in readings {
+            let place = places.get(&reading.session);
+            let attempt = *place.ok_or_else(StoreError::moved)?;
+            told.push((attempt, &reading.observation));
         }
-        if let Some(attempt) = naming.attempt {
-            if let Some(owner) = store::find_unlinked(tx, attempt, self.settings.livemode).await? {
-                let user = store::lock_user(tx, owner).await?;
-                if let Some(verification) = self.attach(tx, attempt, session).await? {
-                    return Ok((Some(user), verification));
-                }
-            } else if found.is_none() && store::is_attempt(tx, attempt).await? {
-                alarm_second_session(attempt, session);
-            }
-        }
-        if found.is_none() {
-            store::insert_unclaimed(tx, session, self.settings.livemode).await?;
-        }
-        // Somebody may have linked it since we looked; then their lock order is ours too.
-        match store::find_by_session(tx, session).await? {
-            Some((id, None)) => Ok((None, lock_one(tx, id).await?)),
-            Some((id, Some(owner))) => {
-                let user = store::lock_user(tx, owner).await?;
-                Ok((Some(user), lock_one(tx, id).await?))
-            }
-            None => Err(StoreError::moved()),
-        }
+        self.merge_into(tx, &mut held, &told).await
     }
 
-    /// Gives a locked person's attempt its session. An unclaimed row that holds the session already is merged into the
-    /// attempt's. `None` if either of them is taken.
-    pub(super) async fn attach(
-        &self,
-        tx: &mut Tx,
-        attempt: AttemptId,
-        session: &SessionId,
-    ) -> Result<Option<Verification>, StoreError> {
-        let mut known_before = None;
-        match store::find_by_session(tx, session).await? {
-            Some((id, _)) if id == attempt => return Ok(Some(lock_one(tx, id).await?)),
-            Some((_, Some(_))) => {
-                alarm_second_session(attempt, session);
-                return Ok(None);
-            }
-            Some((unclaimed, None)) => {
-                let rows = store::lock_verifications(tx, &[unclaimed, attempt]).await?;
-                known_before = rows.into_iter().find(|row| row.id == unclaimed);
-                if known_before
-                    .as_ref()
-                    .is_none_or(|row| row.user_id.is_some())
-                {
-                    return Err(StoreError::moved());
-                }
-            }
-            None => {}
-        }
-        let waiting = lock_one(tx, attempt).await?;
-        if waiting.session_id.is_some() {
-            alarm_second_session(attempt, session);
-            return Ok(None);
-        }
-        if let Some(unclaimed) = &known_before {
-            store::absorb_unclaimed(tx, unclaimed.id, attempt).await?;
-        }
-        if !store::link_session(tx, attempt, session, self.settings.livemode).await? {
-            return Err(StoreError::moved());
-        }
-        store::record_history(tx, attempt, None, None, &format!("linked to {session}")).await?;
-        let mut linked = lock_one(tx, attempt).await?;
-        if let Some(unclaimed) = known_before {
-            linked.knowledge.merge(&unclaimed.knowledge);
-            linked.hinted += unclaimed.hinted;
-            linked.answered += unclaimed.answered;
-            linked.gone |= unclaimed.gone;
-        }
-        Ok(Some(linked))
-    }
-
-    /// Merges, saves, and derives the person's status. The person must be locked already.
+    /// Merges one observation into a locked person's row, and saves it with whatever it holds that is not saved yet.
     pub(super) async fn fold(
         &self,
         tx: &mut Tx,
-        user: Option<&LockedUser>,
+        user: &LockedUser,
         verification: &mut Verification,
         observation: &Observation,
     ) -> Result<(), StoreError> {
-        let before = Shown::of(verification);
-        let (from, second) = (verification.status, told_second(verification));
-        verification.knowledge.merge(&observation.knowledge);
-        let refresh_in = schedule(verification, &observation.source);
-        let after = Shown::of(verification);
-        verification.status = after.verdict.as_ref().map(|verdict| verdict.status);
-
-        store::save_verification(tx, verification, refresh_in).await?;
-        let cost = self.settings.limits.budget.price;
-        let reports = &observation.knowledge.reports;
-        let new_reports = store::record_reports(tx, verification.id, reports, cost).await?;
-        if new_reports > 0
-            && let Some(user) = user
-        {
-            // What is handed out next needs a reservation of its own, even if nothing else has changed.
-            self.flights.forget(&user.person);
-        }
-        if before != after || from != verification.status {
-            let to = verification.status;
-            store::record_history(tx, verification.id, from, to, &observation.cause).await?;
-            if let Some(user) = user {
-                if will_not_be_billed(verification) {
-                    store::release_reservations(tx, verification.id).await?;
-                }
-                self.derive(tx, user).await?;
-                store::notify_status(tx, user.id).await?;
-                self.flights.forget(&user.person);
-            }
-        } else if let Some(user) = user
-            && second != told_second(verification)
-        {
-            // The same again, from a later event: what came between may still come, and would change nothing then.
-            self.derive(tx, user).await?;
-        }
+        let id = verification.id;
+        let rows = store::lock_attempts(tx, &[user.id], &[]).await?;
+        let mut held = Held::new(vec![user.clone()], rows);
+        held.rows.insert(id, verification.clone());
+        self.merge_into(tx, &mut held, &[(id, observation)]).await?;
+        let saved = held.rows.remove(&id);
+        *verification = saved.ok_or_else(StoreError::moved)?;
         Ok(())
     }
 
-    /// Derives a locked person's status from all of their attempts.
-    pub(super) async fn derive(&self, tx: &mut Tx, user: &LockedUser) -> Result<(), StoreError> {
-        let facts = store::list_facts(tx, user.id, self.settings.livemode).await?;
-        store::save_person(tx, user.id, &derive_person(&facts)).await
+    /// Merges observations into rows that are held, and saves everything that follows. This is the door.
+    async fn merge_into(
+        &self,
+        tx: &mut Tx,
+        held: &mut Held,
+        told: &[(AttemptId, &Observation)],
+    ) -> Result<Merged, StoreError> {
+        let mut touched = BTreeMap::<AttemptId, Touched<'_>>::new();
+        for (attempt, observation) in told {
+            let row = held.rows.get_mut(attempt);
+            let row = row.ok_or_else(StoreError::moved)?;
+            let touched = touched.entry(*attempt);
+            let touched = touched.or_insert_with(|| Touched::new(row, &observation.cause));
+            touched.tell(row, observation);
+        }
+        let held = &*held;
+        let rows: Vec<(&Verification, Touched<'_>)> = touched
+            .into_iter()
+            .filter_map(|(attempt, touched)| Some((held.rows.get(&attempt)?, touched)))
+            .collect();
+        let people = self.derive(held, rows.iter().filter_map(|(row, _)| row.user_id));
+        let news = self.news(held, &rows, &people);
+        let reported = store::save_news(tx, &news).await?;
+        self.settle_reservations(tx, &rows, &reported).await?;
+        // What is handed out next needs a reservation of its own, even if nothing but a report is new.
+        let reported = reported.iter().filter_map(|attempt| held.owner(*attempt));
+        for user in reported.chain(news.notified.iter().copied()) {
+            if let Some(user) = held.users.get(&user) {
+                self.flights.forget(&user.person);
+            }
+        }
+        let changes = rows.iter().filter(|(_, touched)| touched.has_changed());
+        let changes = changes.filter_map(|(row, touched)| touched.change(row, held, &people));
+        self.tell(tx, &changes.collect::<Vec<Change>>()).await?;
+        let moved = rows
+            .iter()
+            .filter(|(row, touched)| touched.from != row.status);
+        Ok(Merged {
+            moved: moved
+                .filter_map(|(row, _)| row.session_id.clone())
+                .collect(),
+        })
     }
+
+    /// The status of these people, each from all of their attempts.
+    fn derive(
+        &self,
+        held: &Held,
+        users: impl Iterator<Item = UserId>,
+    ) -> BTreeMap<UserId, PersonState> {
+        let mut facts: BTreeMap<UserId, Vec<AttemptFacts>> =
+            users.map(|user| (user, Vec::new())).collect();
+        for row in held.rows.values() {
+            if let Some(of_user) = row.user_id.and_then(|user| facts.get_mut(&user)) {
+                of_user.push(AttemptFacts {
+                    status: row.status,
+                    second: row.verdict_second,
+                    gone: row.gone,
+                    created_order: (row.created_at, row.id),
+                    has_session: row.session_id.is_some(),
+                    livemode_matches: row.livemode == self.settings.livemode,
+                });
+            }
+        }
+        let people = facts.into_iter();
+        people
+            .map(|(user, facts)| (user, derive_person(&facts)))
+            .collect()
+    }
+
+    fn news<'a>(
+        &self,
+        held: &Held,
+        rows: &'a [(&Verification, Touched<'_>)],
+        people: &BTreeMap<UserId, PersonState>,
+    ) -> News<'a> {
+        let changed = || rows.iter().filter(|(_, touched)| touched.has_changed());
+        let differs = |user: &UserId, state: &PersonState| {
+            held.users.get(user).is_some_and(|saved| {
+                (saved.status, saved.verified_second) != (state.status, state.verified_at_second)
+            })
+        };
+        News {
+            verifications: rows
+                .iter()
+                .map(|(row, touched)| (*row, touched.refresh_in))
+                .collect(),
+            price: self.settings.limits.budget.price,
+            history: changed()
+                .map(|(row, touched)| Noted {
+                    attempt: row.id,
+                    from: touched.from,
+                    to: row.status,
+                    cause: touched.cause,
+                })
+                .collect(),
+            people: people
+                .iter()
+                .filter(|(user, state)| differs(user, state))
+                .map(|(user, state)| (*user, *state))
+                .collect(),
+            notified: changed().filter_map(|(row, _)| row.user_id).collect(),
+        }
+    }
+
+    /// Spends what was reserved for these new reports, and gives back what no report can come of any more.
+    async fn settle_reservations(
+        &self,
+        tx: &mut Tx,
+        rows: &[(&Verification, Touched<'_>)],
+        reported: &[AttemptId],
+    ) -> Result<(), StoreError> {
+        if !reported.is_empty() {
+            store::spend_reservations(tx, reported).await?;
+        }
+        let over = rows.iter().filter(|(row, touched)| {
+            touched.has_changed() && row.user_id.is_some() && will_not_be_billed(row)
+        });
+        let over: Vec<AttemptId> = over.map(|(row, _)| row.id).collect();
+        if !over.is_empty() {
+            store::release_all_reservations(tx, &over).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A row that something was told of, and what that did to it.
+#[derive(Debug)]
+struct Touched<'a> {
+    from: Option<Status>,
+    before: Shown,
+    after: Shown,
+    /// What told the state that it has now.
+    cause: &'a str,
+    refresh_in: Option<Duration>,
+}
+
+impl<'a> Touched<'a> {
+    fn new(row: &Verification, cause: &'a str) -> Self {
+        Self {
+            from: row.status,
+            before: Shown::of(row),
+            after: Shown::of(row),
+            cause,
+            refresh_in: None,
+        }
+    }
+
+    /// Merges an observation into the row.
+    fn tell(&mut self, row: &mut Verification, observation: &'a Observation) {
+        row.knowledge.merge(&observation.knowledge);
+        self.refresh_in = schedule(row, &observation.source);
+        conclude(row);
+        let shown = Shown::of(row);
+        if shown != self.after {
+            self.after = shown;
+            self.cause = &observation.cause;
+        }
+    }
+
+    fn to(&self) -> Option<Status> {
+        self.after.verdict.as_ref().map(|verdict| verdict.status)
+    }
+
+    /// Is there anything that people can see?
+    fn has_changed(&self) -> bool {
+        self.before != self.after || self.from != self.to()
+    }
+
+    /// What there is to tell of, if the row is somebody's.
+    fn change(
+        &self,
+        row: &Verification,
+        held: &Held,
+        people: &BTreeMap<UserId, PersonState>,
+    ) -> Option<Change> {
+        let user = row.user_id?;
+        Some(Change {
+            user,
+            user_before: held.users.get(&user)?.status,
+            user_after: people.get(&user)?.status,
+            verification: row.id,
+            from: self.from,
+            to: self.to(),
+            redaction_before: self.before.redaction,
+            redaction_after: self.after.redaction,
+        })
+    }
+}
+
+/// Puts the verdict into the row.
+fn conclude(row: &mut Verification) {
+    let verdict = row.knowledge.verdict();
+    let status = verdict.as_ref().map(|verdict| verdict.status);
+    let second = verdict.map(|verdict| verdict.second);
+    let told = row.knowledge.events.as_ref().map(|events| events.second);
+    // A look that finds what the last one found does not move the time: only events carry their own.
+    if status.is_none() || status != row.status || second == told {
+        row.verdict_second = second;
+    } else {
+        row.verdict_second = row.verdict_second.or(second);
+    }
+    row.status = status;
 }
 
 /// No check can come of it any more. One that was verified has been checked, even if nobody told us its report yet.
@@ -226,13 +337,6 @@ impl Shown {
             gone: verification.gone,
         }
     }
-}
-
-/// When the newest event was told, if that is what the status rests on.
-fn told_second(verification: &Verification) -> Option<i64> {
-    let second = verification.knowledge.verdict()?.second;
-    let events = verification.knowledge.events.as_ref()?;
-    (events.second == second).then_some(second)
 }
 
 /// Notes what only this source can say, and when Stripe is to be asked next; `None` if there is nothing to ask.
@@ -283,20 +387,4 @@ fn schedule(verification: &mut Verification, source: &Source) -> Option<Duration
         .unwrap_or_default();
     due.map(|due| due.after)
         .or(hinted.then_some(refresh::FIRST_DELAY))
-}
-
-async fn lock_one(tx: &mut Tx, id: AttemptId) -> Result<Verification, StoreError> {
-    store::lock_verifications(tx, &[id])
-        .await?
-        .pop()
-        .ok_or_else(StoreError::moved)
-}
-
-fn alarm_second_session(attempt: AttemptId, session: &SessionId) {
-    metrics::counter!("verigate_sessions_naming_a_taken_attempt_total").increment(1);
-    tracing::error!(
-        verification.id = %attempt,
-        stripe.session = %session,
-        "a second session names an attempt that has one already; it stays unclaimed, find out who created it"
-    );
 }

@@ -254,8 +254,7 @@ impl Verifier {
                 }
                 Some(mut row) => {
                     let observation = read::answer(reply, None, cause);
-                    self.fold(&mut tx, Some(&user), &mut row, &observation)
-                        .await?;
+                    self.fold(&mut tx, &user, &mut row, &observation).await?;
                     if lease.settle_policy(&mut tx, told).await? {
                         self.flights.forget(&user.person);
                     }
@@ -296,8 +295,7 @@ impl Verifier {
                     source: Source::Gone,
                     ..Observation::default()
                 };
-                self.fold(&mut tx, Some(&user), &mut row, &observation)
-                    .await?;
+                self.fold(&mut tx, &user, &mut row, &observation).await?;
             }
             store::release_reservations(&mut tx, lease.attempt).await?;
             store::close_attempt(&mut tx, lease.attempt).await?;

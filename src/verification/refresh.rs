@@ -6,9 +6,8 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     Verifier,
-    again::again_if_lost,
     observe::{Observation, Source},
-    read,
+    read::{self, Reading},
 };
 use crate::{
     domain::{Person, SessionId, refresh::backoff},
@@ -111,7 +110,7 @@ impl Verifier {
         {
             Ok(reply) => {
                 let observation = read::answer(&reply, Some(claim.hinted), cause);
-                self.commit_read(&claim.session, read::naming(&reply.value), &observation)
+                self.commit_read(&claim.session, read::naming(&reply.value), observation)
                     .await?;
             }
             Err(error) if error.is_missing() => {
@@ -121,7 +120,7 @@ impl Verifier {
                     ..Observation::default()
                 };
                 let naming = super::observe::Naming { attempt: None };
-                self.commit_read(&claim.session, naming, &observation)
+                self.commit_read(&claim.session, naming, observation)
                     .await?;
             }
             Err(error) => return Err(Box::<StripeError>::new(error)),
@@ -134,14 +133,14 @@ impl Verifier {
         &self,
         session: &SessionId,
         naming: super::observe::Naming,
-        observation: &Observation,
+        observation: Observation,
     ) -> Result<(), StoreError> {
-        again_if_lost(|| async move {
-            let mut tx = self.db.begin().await?;
-            self.observe(&mut tx, session, naming, observation).await?;
-            tx.commit().await?;
-            Ok(())
-        })
-        .await
+        let reading = Reading {
+            session: session.clone(),
+            naming,
+            observation,
+        };
+        self.merge_all(vec![reading]).await?;
+        Ok(())
     }
 }

@@ -7,13 +7,14 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Po
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 use verigate::{
     clock::Clock,
     config::{Config, Mode},
     http::{AppState, Hub, Lifecycle, Parts, router, serve},
     store::{self, NetworkKey},
     stripe::{self, signature},
-    verification::{Limits, Policies, Settings, Verifier},
+    verification::{Intake, Limits, Policies, Settings, Verifier},
 };
 
 use crate::{
@@ -96,10 +97,12 @@ impl TestServer {
         let life = Lifecycle::default();
         let hub = Hub::new(life.clone());
         let verifier = verifier(&config, db.clone(), &stripe);
+        let (intake, committer) = Intake::new(verifier.clone(), 512);
+        let committing = committer.run(CancellationToken::new());
         let state = AppState::new(Parts {
             config: &config,
             db: db.clone(),
-            deliveries: verifier.clone(),
+            deliveries: intake,
             verifier: verifier.clone(),
             hub: hub.clone(),
             clock: clock.clone(),
@@ -117,7 +120,11 @@ impl TestServer {
             verifier,
             db: None,
             host: (mode == Mode::Serve).then_some(PUBLIC_HOST),
-            tasks: vec![tokio::spawn(serving), tokio::spawn(hub.run(db))],
+            tasks: vec![
+                tokio::spawn(serving),
+                tokio::spawn(hub.run(db)),
+                tokio::spawn(committing),
+            ],
         }
     }
 
