@@ -15,6 +15,7 @@ mod deliveries;
 mod dev;
 mod explain;
 mod hand_off;
+mod intake;
 mod limits;
 mod matrix;
 mod native;

@@ -77,6 +77,15 @@ impl TestServer {
         server
     }
 
+    /// With room for so many deliveries to wait.
+    pub(crate) async fn cramped(room: usize) -> Self {
+        let db = TestDb::new().await;
+        let url = db.url().to_owned();
+        let mut server = Self::build(Mode::Dev, &url, &[], room).await;
+        server.db = Some(db);
+        server
+    }
+
     /// Over a database of the caller's.
     pub(crate) async fn over(mode: Mode, database_url: &str) -> Self {
         Self::with(mode, database_url, &[]).await
@@ -84,6 +93,10 @@ impl TestServer {
 
     /// The same with some settings of the caller's.
     pub(crate) async fn with(mode: Mode, database_url: &str, own: &[(&str, &str)]) -> Self {
+        Self::build(mode, database_url, own, 512).await
+    }
+
+    async fn build(mode: Mode, database_url: &str, own: &[(&str, &str)], room: usize) -> Self {
         let stripe = FakeStripe::start().await;
         let lookup = |name: &str| {
             let found = own.iter().find(|(own, _)| *own == name);
@@ -97,7 +110,7 @@ impl TestServer {
         let life = Lifecycle::default();
         let hub = Hub::new(life.clone());
         let verifier = verifier(&config, db.clone(), &stripe);
-        let (intake, committer) = Intake::new(verifier.clone(), 512);
+        let (intake, committer) = Intake::new(verifier.clone(), room);
         let committing = committer.run(CancellationToken::new());
         let state = AppState::new(Parts {
             config: &config,
