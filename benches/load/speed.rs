@@ -10,6 +10,7 @@ use std::{
 };
 
 use secrecy::SecretString;
+use sqlx::Executor as _;
 use tokio::{net::TcpStream, time::sleep};
 use verigate::postgres::Durability;
 
@@ -196,6 +197,10 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
             *best = faster(*best, speed);
         }
         populated(&machine, &name("ceiling")).await;
+        let mut db = machine.connect(&name("ceiling")).await;
+        db.execute("CREATE SEQUENCE ceiling_sequence")
+            .await
+            .unwrap();
         let tps = ceiling(&machine, &name("ceiling"), connections);
         println!("pgbench                  {tps:8.0}/s");
         ceilings = ceilings.max(tps);

@@ -2,6 +2,8 @@
 //
 // It writes the rows that Verigate writes, into the same tables, and decides by the event that was created last.
 
+import { randomUUID } from 'node:crypto';
+
 import express from 'express';
 import pg from 'pg';
 import Stripe from 'stripe';
@@ -75,7 +77,22 @@ async function apply(client, event, session) {
     `INSERT INTO verification_history (verification_id, from_status, to_status, cause) VALUES ($1, $2, $3, $4)`,
     [known.id, known.status, session.status, `${event.id} ${event.type}`],
   );
-  await client.query(`UPDATE users SET status = $2, updated_at = now() WHERE id = $1`, [known.user_id, session.status]);
+  const told = await client.query(
+    `UPDATE users SET status = $2, sequence = sequence + 1, updated_at = now() WHERE id = $1
+     RETURNING sequence, external_id`,
+    [known.user_id, session.status],
+  );
+  const { sequence, external_id } = told.rows[0];
+  await client.query(
+    `INSERT INTO outbox (id, user_id, sequence, livemode, type, data) VALUES ($1, $2, $3, false, $4, $5)`,
+    [
+      randomUUID(),
+      known.user_id,
+      sequence,
+      `verification.${session.status}`,
+      { user: { id: external_id, status: session.status }, verification: { id: known.id, session_id: session.id } },
+    ],
+  );
 }
 
 app.listen(Number(process.env.PORT), '127.0.0.1');

@@ -25,7 +25,7 @@ use crate::{
     store::{self, Db, NetworkKey},
     stripe,
     telemetry::Metrics,
-    verification::{Intake, Limits, Settings, Verifier},
+    verification::{Endpoints, Intake, Limits, Settings, Verifier},
 };
 
 /// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
@@ -94,6 +94,7 @@ impl App {
                     _ => Some(return_url(&config.public_url, APP_RETURN_PATH)?),
                 },
                 policies: policies::policies(&config.policies),
+                endpoints: Endpoints::default(),
             },
         );
         let Pools { db, intake_db } = pools;

@@ -11,6 +11,7 @@
 //! | [`policy`] | the same under one policy, out of those that satisfy it |
 //! | [`failure`] | failure codes, in words that help |
 //! | [`api_key`] | keys of applications, and what each may do |
+//! | [`message`] | what applications are told of |
 //! | [`request`] | who asks to be verified, and through what |
 //! | [`return_address`] | where a person may be sent back to |
 //! | [`token`], [`masked`] | what proves a link or a browser; an e-mail address for its owner's eyes |
@@ -28,6 +29,7 @@ pub mod knowledge;
 #[cfg(test)]
 mod laws;
 pub mod masked;
+pub mod message;
 #[cfg(test)]
 mod model;
 pub mod network;
@@ -46,6 +48,7 @@ pub use failure::{Advice, Retry, advice, tries_used};
 pub use ids::{AttemptId, SessionId, UserId};
 pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
 pub use masked::mask_email;
+pub use message::MessageType;
 pub use network::Network;
 pub use person::{AttemptFacts, PersonState, derive_person};
 pub use policy::{AttemptUnder, Standing, derive_standing};

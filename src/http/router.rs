@@ -100,6 +100,7 @@ fn backends() -> (Routes<AppState>, OpenApi) {
             routes!(api::show_user),
             routes!(api::list_user_verifications),
             routes!(api::allow_attempt),
+            routes!(api::list_events),
         ],
     )
 }

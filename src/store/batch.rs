@@ -6,13 +6,16 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     ANYBODY, STATUS_CHANNEL, StoreError, Tx, Verification,
     verifications::{VerificationRow, texts},
 };
-use crate::domain::{AttemptId, Detail, Knowledge, PersonState, SessionId, Status, Told, UserId};
+use crate::domain::{
+    self, AttemptId, Detail, Knowledge, MessageType, PersonState, SessionId, Status, UserId,
+};
 
 /// Postgres takes payloads below 8000 bytes; an id has 32, and a comma.
 const MOST_NOTIFIED: usize = 240;
@@ -26,8 +29,10 @@ pub struct News<'a> {
     pub price: u64,
     /// Lines for the history.
     pub history: Vec<Noted<'a>>,
-    /// People whose derived status is not as it was saved.
+    /// People whose derived status is not as it was saved, or whom there are messages about.
     pub people: Vec<(UserId, PersonState)>,
+    /// What applications are told, each person's in the order of their numbers.
+    pub messages: Vec<NewMessage>,
     /// Those who see something new.
     pub notified: BTreeSet<UserId>,
 }
@@ -45,6 +50,23 @@ pub struct Noted<'a> {
     pub cause: &'a str,
 }
 
+/// A message to applications, not yet written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMessage {
+    /// About whom.
+    pub user: UserId,
+    /// Its number among the messages about them.
+    pub sequence: i64,
+    /// Of live or test mode.
+    pub livemode: bool,
+    /// What it is about.
+    pub kind: MessageType,
+    /// What it says.
+    pub data: Value,
+    /// Whom it is delivered to.
+    pub endpoints: Vec<String>,
+}
+
 /// All of it, as the statement reads it.
 #[derive(Serialize)]
 struct Written<'a> {
@@ -52,6 +74,26 @@ struct Written<'a> {
     reports: Vec<Reported<'a>>,
     history: Vec<Line<'a>>,
     people: Vec<Derived>,
+    messages: Vec<Told<'a>>,
+    deliveries: Vec<Due<'a>>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    id: Uuid,
+    user_id: Uuid,
+    sequence: i64,
+    livemode: bool,
+    kind: &'static str,
+    data: &'a Value,
+}
+
+#[derive(Serialize)]
+struct Due<'a> {
+    endpoint: &'a str,
+    user_id: Uuid,
+    sequence: i64,
+    message_id: Uuid,
 }
 
 #[derive(Serialize)]
@@ -73,6 +115,7 @@ struct Derived {
     id: Uuid,
     status: &'static str,
     verified_second: Option<i64>,
+    messages: usize,
 }
 
 impl<'a> Written<'a> {
@@ -94,12 +137,39 @@ impl<'a> Written<'a> {
             id: user.0,
             status: state.status.as_str(),
             verified_second: state.verified_at_second,
+            messages: news.messages.iter().filter(|it| it.user == *user).count(),
+        });
+        let messages: Vec<Told<'a>> = news.messages.iter().map(Told::of).collect();
+        let deliveries = news.messages.iter().zip(&messages);
+        let deliveries = deliveries.flat_map(|(message, told)| {
+            message.endpoints.iter().map(|endpoint| Due {
+                endpoint,
+                user_id: told.user_id,
+                sequence: told.sequence,
+                message_id: told.id,
+            })
         });
         Self {
+            deliveries: deliveries.collect(),
             reports: reports.collect(),
             verifications: rows.map(|(row, due)| Saved::of(row, *due)).collect(),
             history: history.collect(),
             people: people.collect(),
+            messages,
+        }
+    }
+}
+
+impl<'a> Told<'a> {
+    /// Ids made one after the other ascend.
+    fn of(message: &'a NewMessage) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            user_id: message.user.0,
+            sequence: message.sequence,
+            livemode: message.livemode,
+            kind: message.kind.as_str(),
+            data: &message.data,
         }
     }
 }
@@ -114,7 +184,7 @@ struct Saved<'a> {
     verdict_second: Option<i64>,
     redaction: &'static str,
     event_second: Option<i64>,
-    events_told: Option<&'a BTreeMap<Told, Detail>>,
+    events_told: Option<&'a BTreeMap<domain::Told, Detail>>,
     verified_second: Option<i64>,
     read_as_of: Option<i64>,
     read_until: Option<i64>,
@@ -185,8 +255,7 @@ pub async fn lock_attempts(
 /// Saves it all in one statement, every report named included, and tells every listening process when the transaction
 /// commits. Gives the attempts that have a new report; what was reserved for it is the caller's to spend.
 pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, StoreError> {
-    let written = serde_json::to_value(Written::of(news));
-    let written = written.map_err(|error| StoreError::Data(sqlx::Error::Encode(error.into())))?;
+    let written = written(news)?;
     let reported = sqlx::query_scalar!(
         r#"WITH told AS (
                SELECT * FROM jsonb_to_recordset($1::jsonb->'verifications') AS t (
@@ -213,17 +282,27 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
                    AS n (attempt uuid, from_status text, to_status text, cause text)),
            derived AS (
                UPDATE users u SET status = p.status, verified_at = to_timestamp(p.verified_second),
-                      updated_at = CASE WHEN u.status = p.status THEN u.updated_at ELSE clock_timestamp() END
-               FROM jsonb_to_recordset($1::jsonb->'people') AS p (id uuid, status text, verified_second bigint)
+                      updated_at = CASE WHEN u.status = p.status THEN u.updated_at ELSE clock_timestamp() END,
+                      sequence = u.sequence + p.messages
+               FROM jsonb_to_recordset($1::jsonb->'people')
+                   AS p (id uuid, status text, verified_second bigint, messages integer)
                WHERE u.id = p.id),
+           told_of AS (
+               INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
+               SELECT m.id, m.user_id, m.sequence, m.livemode, m.kind, m.data
+               FROM jsonb_to_recordset($1::jsonb->'messages')
+                   AS m (id uuid, user_id uuid, sequence bigint, livemode boolean, kind text, data jsonb)),
+           due AS (
+               INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
+               SELECT d.endpoint, d.user_id, d.sequence, d.message_id
+               FROM jsonb_to_recordset($1::jsonb->'deliveries')
+                   AS d (endpoint text, user_id uuid, sequence bigint, message_id uuid)),
            reported AS (
                INSERT INTO verification_reports (report_id, verification_id, livemode, cost)
-               SELECT r.report, v.id, v.livemode, $2
-               FROM jsonb_to_recordset($1::jsonb->'reports') AS r (report text, attempt uuid)
+               SELECT r.report, v.id, v.livemode, $2 FROM jsonb_to_recordset($1::jsonb->'reports') AS r (report text, attempt uuid)
                JOIN verifications v ON v.id = r.attempt ORDER BY r.report
                ON CONFLICT (report_id) DO NOTHING RETURNING verification_id),
-           announced AS (
-               SELECT pg_notify($3, $4)::text WHERE $4 <> '')
+           announced AS (SELECT pg_notify($3, $4)::text WHERE $4 <> '')
            -- Whatever is announced has to be read: Postgres leaves out what nobody looks at.
            SELECT verification_id AS "id?" FROM reported UNION ALL SELECT NULL FROM announced"#,
         written,
@@ -234,6 +313,11 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
     .fetch_all(&mut **tx)
     .await?;
     Ok(reported.into_iter().flatten().map(AttemptId).collect())
+}
+
+fn written(news: &News<'_>) -> Result<Value, StoreError> {
+    let written = serde_json::to_value(Written::of(news));
+    written.map_err(|error| StoreError::Data(sqlx::Error::Encode(error.into())))
 }
 
 /// Whom to tell of; empty for nobody.

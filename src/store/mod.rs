@@ -17,6 +17,7 @@ mod idempotency;
 mod journal;
 mod limits;
 mod oidc_logins;
+mod outbox;
 mod records;
 mod users;
 mod verifications;
@@ -31,7 +32,7 @@ pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt, is_open_session, note_asked_policies, save_policy,
 };
-pub use batch::{News, Noted, lock_attempts, save_news};
+pub use batch::{NewMessage, News, Noted, lock_attempts, save_news};
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
     find_browser_session, insert_browser_session, is_signed_in, touch_browser_session,
@@ -52,6 +53,7 @@ pub use limits::{
     take_extra_attempt, view_usage, wait_of_network, wait_of_person,
 };
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
+pub use outbox::{Message, MessageListing, Position, list_messages};
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
     list_attempts, list_deliveries, list_history, list_people,

@@ -19,6 +19,8 @@ pub struct LockedUser {
     pub verified_second: Option<i64>,
     /// Counts the changes of what Stripe is told of them.
     pub details_version: i32,
+    /// Counts the messages about them.
+    pub sequence: i64,
 }
 
 struct UserRow {
@@ -29,6 +31,7 @@ struct UserRow {
     status: String,
     verified_at: Option<DateTime<Utc>>,
     details_version: i32,
+    sequence: i64,
 }
 
 impl TryFrom<UserRow> for LockedUser {
@@ -50,6 +53,7 @@ impl TryFrom<UserRow> for LockedUser {
             status,
             verified_second: row.verified_at.map(|at| at.timestamp()),
             details_version: row.details_version,
+            sequence: row.sequence,
         })
     }
 }
@@ -70,7 +74,7 @@ pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, Sto
     .await?;
     let row = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence FROM users
            WHERE realm = $1 AND external_id = $2 FOR UPDATE"#,
         person.realm,
         person.external_id,
@@ -84,7 +88,7 @@ pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, Sto
 pub async fn lock_user(tx: &mut Tx, user: UserId) -> Result<LockedUser, StoreError> {
     let row = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence FROM users
            WHERE id = $1 FOR UPDATE"#,
         user.0,
     )
@@ -104,7 +108,7 @@ pub async fn lock_owners(
     let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
     let rows = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence FROM users
            WHERE id IN (SELECT user_id FROM verifications WHERE session_id = ANY($1)
                         UNION SELECT user_id FROM verifications
                         WHERE id = ANY($2) AND session_id IS NULL AND livemode = $3)

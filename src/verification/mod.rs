@@ -38,6 +38,7 @@ pub use manage::ManageError;
 pub use policy::{Check, Policies, Policy, UnknownPolicy};
 pub use refresh::Refreshed;
 pub use start::{StartError, StartRequest, Started};
+pub use tell::{Endpoint, Endpoints};
 
 /// What the use cases need to know of the configuration.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub struct Settings {
     pub app_return_url: Option<Url>,
     /// What people are asked for.
     pub policies: Policies,
+    /// Who is told of changes.
+    pub endpoints: Endpoints,
 }
 
 /// The use cases. Cheap to clone; holds no state but the starts that are under way.

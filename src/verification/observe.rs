@@ -2,7 +2,10 @@
 //!
 //! It takes any number of observations of any number of sessions. One alone is a batch of one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Verifier, again::again_if_lost, place::Held, read::Reading, tell::Change};
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
         AttemptFacts, AttemptId, Doubt, Knowledge, PersonState, Redaction, SessionId, Status,
         UserId, Verdict, derive_person, refresh,
     },
-    store::{self, LockedUser, News, Noted, StoreError, Tx, Verification},
+    store::{self, LockedUser, NewMessage, News, Noted, StoreError, Tx, Verification},
 };
 
 /// Something we were told of a session.
@@ -125,7 +128,12 @@ impl Verifier {
             .filter_map(|(attempt, touched)| Some((held.rows.get(&attempt)?, touched)))
             .collect();
         let people = self.derive(held, rows.iter().filter_map(|(row, _)| row.user_id));
-        let news = self.news(held, &rows, &people);
+        let changes = rows.iter().filter(|(_, touched)| touched.has_changed());
+        let changes: Vec<Change<'_>> = changes
+            .filter_map(|(row, touched)| touched.change(row))
+            .collect();
+        let messages = self.settings.endpoints.messages(&changes, held, &people);
+        let news = self.news(held, &rows, &people, messages);
         let reported = store::save_news(tx, &news).await?;
         self.settle_reservations(tx, &rows, &reported).await?;
         // What is handed out next needs a reservation of its own, even if nothing but a report is new.
@@ -135,9 +143,6 @@ impl Verifier {
                 self.flights.forget(&user.person);
             }
         }
-        let changes = rows.iter().filter(|(_, touched)| touched.has_changed());
-        let changes = changes.filter_map(|(row, touched)| touched.change(row, held, &people));
-        self.tell(tx, &changes.collect::<Vec<Change>>()).await?;
         let moved = rows
             .iter()
             .filter(|(row, touched)| touched.from != row.status);
@@ -179,12 +184,16 @@ impl Verifier {
         held: &Held,
         rows: &'a [(&Verification, Touched<'_>)],
         people: &BTreeMap<UserId, PersonState>,
+        messages: Vec<NewMessage>,
     ) -> News<'a> {
         let changed = || rows.iter().filter(|(_, touched)| touched.has_changed());
+        let told_of: BTreeSet<UserId> = messages.iter().map(|message| message.user).collect();
         let differs = |user: &UserId, state: &PersonState| {
-            held.users.get(user).is_some_and(|saved| {
-                (saved.status, saved.verified_second) != (state.status, state.verified_at_second)
-            })
+            told_of.contains(user)
+                || held.users.get(user).is_some_and(|saved| {
+                    let saved = (saved.status, saved.verified_second);
+                    saved != (state.status, state.verified_at_second)
+                })
         };
         News {
             verifications: rows
@@ -205,6 +214,7 @@ impl Verifier {
                 .filter(|(user, state)| differs(user, state))
                 .map(|(user, state)| (*user, *state))
                 .collect(),
+            messages,
             notified: changed().filter_map(|(row, _)| row.user_id).collect(),
         }
     }
@@ -274,22 +284,13 @@ impl<'a> Touched<'a> {
     }
 
     /// What there is to tell of, if the row is somebody's.
-    fn change(
-        &self,
-        row: &Verification,
-        held: &Held,
-        people: &BTreeMap<UserId, PersonState>,
-    ) -> Option<Change> {
-        let user = row.user_id?;
+    fn change<'row>(&self, row: &'row Verification) -> Option<Change<'row>> {
+        let error = |shown: &Shown| shown.verdict.as_ref().and_then(|it| it.error.clone());
         Some(Change {
-            user,
-            user_before: held.users.get(&user)?.status,
-            user_after: people.get(&user)?.status,
-            verification: row.id,
-            from: self.from,
-            to: self.to(),
+            row,
+            user: row.user_id?,
+            of_status: self.from != self.to() || error(&self.before) != error(&self.after),
             redaction_before: self.before.redaction,
-            redaction_after: self.after.redaction,
         })
     }
 }

@@ -24,6 +24,7 @@ mod observe;
 mod oidc;
 mod orders;
 mod outage;
+mod outbox;
 mod pages;
 mod pages_gallery;
 mod policies;

@@ -98,6 +98,7 @@ fn rows() -> Vec<Row> {
             404,
         ),
         row("GET", "/v1/users/{user_id}", Key(Scope::Read), 200),
+        row("GET", "/v1/events", Key(Scope::Read), 200),
         row(
             "GET",
             "/v1/users/{user_id}/verifications",

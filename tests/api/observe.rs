@@ -5,10 +5,10 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 use verigate::{
-    domain::{Client, Redaction, Status, UserStatus},
+    domain::{Client, MessageType, Redaction, Status, UserStatus},
     store::{self, Outcome},
     stripe,
-    verification::{Heard, Policies, Settings, Verifier},
+    verification::{Endpoints, Heard, Policies, Settings, Verifier},
 };
 
 use crate::{deliveries::Delivery, support::database::TestDb, world::no_limits};
@@ -16,7 +16,7 @@ use crate::{deliveries::Delivery, support::database::TestDb, world::no_limits};
 const NOW: i64 = 1_780_000_000;
 
 /// A verifier whose Stripe nobody answers for: hearing must never need it.
-fn deaf_verifier(db: &TestDb) -> Verifier {
+pub(crate) fn deaf_verifier(db: &TestDb) -> Verifier {
     let url = SecretString::from(db.url().to_owned());
     let nowhere = "http://127.0.0.1:9".parse().unwrap();
     let client = stripe::Client::new(stripe::Settings::new(nowhere, "sk_test_1".into())).unwrap();
@@ -25,12 +25,13 @@ fn deaf_verifier(db: &TestDb) -> Verifier {
         return_url: "http://localhost/submitted".parse().unwrap(),
         limits: no_limits(),
         policies: Policies::default(),
+        endpoints: Endpoints::default(),
         app_return_url: None,
     };
     Verifier::new(store::connect(&url, 4).unwrap(), client, settings)
 }
 
-async fn insert_attempt(pool: &PgPool, external_id: &str) -> Uuid {
+pub(crate) async fn insert_attempt(pool: &PgPool, external_id: &str) -> Uuid {
     let (user, attempt) = (Uuid::new_v4(), Uuid::new_v4());
     sqlx::query("INSERT INTO users (id, realm, external_id) VALUES ($1, 'test', $2)")
         .bind(user)
@@ -399,6 +400,10 @@ async fn a_stored_status_is_one_of_the_enums() {
     assert_eq!(
         listed("stripe_events_outcome_known").await,
         sorted(Outcome::ALL.map(Outcome::as_str))
+    );
+    assert_eq!(
+        listed("outbox_type_known").await,
+        sorted(MessageType::ALL.map(MessageType::as_str))
     );
 }
 

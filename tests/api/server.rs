@@ -14,7 +14,7 @@ use verigate::{
     http::{AppState, Hub, Lifecycle, Parts, router, serve},
     store::{self, NetworkKey},
     stripe::{self, signature},
-    verification::{Intake, Limits, Policies, Settings, Verifier},
+    verification::{Endpoints, Intake, Limits, Policies, Settings, Verifier},
 };
 
 use crate::{
@@ -260,6 +260,7 @@ fn verifier(config: &Config, db: store::Db, stripe: &FakeStripe) -> Verifier {
             return_url,
             limits: Limits::none(NetworkKey::derive(b"")),
             policies: Policies::default(),
+            endpoints: Endpoints::default(),
             app_return_url: None,
         },
     )

@@ -17,7 +17,8 @@ use verigate::{
         event::{self, Event},
     },
     verification::{
-        Check, Limits, Policies, Policy, Settings, StartError, StartRequest, Started, Verifier,
+        Check, Endpoints, Limits, Policies, Policy, Settings, StartError, StartRequest, Started,
+        Verifier,
     },
 };
 
@@ -320,6 +321,7 @@ pub(crate) fn limited(
         return_url: "http://localhost/submitted".parse().unwrap(),
         limits,
         policies: policies(),
+        endpoints: Endpoints::default(),
         app_return_url: None,
     };
     let db = store::connect(&SecretString::from(database.to_owned()), 4).unwrap();

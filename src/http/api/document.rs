@@ -74,6 +74,7 @@ pub(crate) fn about() -> OpenApi {
                 "Attempts to verify a person, each one session at Stripe.",
             ),
             tag("users", "People, by the application's own ids."),
+            tag("events", "What happened, in the order of each person's."),
         ]))
         .build()
 }

@@ -1,6 +1,7 @@
 //! The server-to-server API: `/v1`, for applications' backends, with a key.
 
 mod document;
+mod events;
 mod hand_offs;
 mod idempotent;
 mod input;
@@ -24,6 +25,7 @@ use crate::{
 // A route's description is a hidden type of the same name beside its handler.
 pub(crate) use self::{
     document::{about, complete, show_docs, show_document},
+    events::*,
     hand_offs::*,
     manage::*,
     problem::word_problem,

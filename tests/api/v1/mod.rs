@@ -1,6 +1,7 @@
 //! The server-to-server API, called as applications' backends do, with the real sandbox behind it.
 
 mod document;
+mod events;
 mod hand_offs;
 mod idempotency;
 mod keys;

@@ -1,0 +1,117 @@
+//! Messages to applications: fetched in an order that nobody can miss one by, or delivered one after the other.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Db, Owner, StoreError};
+use crate::domain::MessageType;
+
+/// A place in the order in which messages are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which transaction wrote it.
+    pub transaction: i64,
+    /// The message.
+    pub id: Uuid,
+}
+
+/// A message, as written.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Where it stands.
+    pub position: Position,
+    /// Its number among the messages about its person.
+    pub sequence: i64,
+    /// Of live or test mode.
+    pub livemode: bool,
+    /// What it is about.
+    pub kind: MessageType,
+    /// What it says.
+    pub data: Value,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Which messages are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageListing<'a> {
+    /// Only later ones.
+    pub after: Option<Position>,
+    /// Only those about this person, by the application's own id.
+    pub external_id: Option<&'a str>,
+    /// Only those of this type.
+    pub kind: Option<MessageType>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+impl Message {
+    /// Its id, as applications know it.
+    pub fn name(&self) -> String {
+        format!("msg_{}", self.position.id.simple())
+    }
+}
+
+struct MessageRow {
+    id: Uuid,
+    transaction: i64,
+    sequence: i64,
+    livemode: bool,
+    kind: String,
+    data: Value,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<MessageRow> for Message {
+    type Error = StoreError;
+
+    fn try_from(row: MessageRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            kind: MessageType::parse(&row.kind).ok_or(StoreError::Inconsistent {
+                table: "outbox",
+                column: "type",
+                id: row.id,
+            })?,
+            position: Position {
+                transaction: row.transaction,
+                id: row.id,
+            },
+            sequence: row.sequence,
+            livemode: row.livemode,
+            data: row.data,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// The messages to an application, oldest first. One is shown once no transaction that began before its own is under
+/// way: otherwise an earlier one could still appear behind whoever reads on.
+pub async fn list_messages(
+    db: &Db,
+    owner: Owner<'_>,
+    listing: MessageListing<'_>,
+) -> Result<Vec<Message>, StoreError> {
+    let rows = sqlx::query_as!(
+        MessageRow,
+        r#"SELECT o.id, o.transaction::text::bigint AS "transaction!", o.sequence, o.livemode, o.type AS kind, o.data,
+                  o.created_at
+           FROM outbox o JOIN users u ON u.id = o.user_id
+           WHERE u.realm = $1 AND o.livemode = $2
+             AND ($3::bigint IS NULL OR (o.transaction, o.id) > ($3::bigint::text::xid8, $4::uuid))
+             AND ($5::text IS NULL OR u.external_id = $5)
+             AND ($6::text IS NULL OR o.type = $6)
+             AND o.transaction < pg_snapshot_xmin(pg_current_snapshot())
+           ORDER BY o.transaction, o.id LIMIT $7"#,
+        owner.realm,
+        owner.livemode,
+        listing.after.map(|after| after.transaction),
+        listing.after.map(|after| after.id),
+        listing.external_id,
+        listing.kind.map(MessageType::as_str),
+        listing.limit,
+    )
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter().map(Message::try_from).collect()
+}

@@ -1,0 +1,179 @@
+//! What happened, asked for by applications: nothing is missed, and nothing comes twice.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::{Api, REALM};
+use crate::support::eventually;
+
+/// Reads on until there is nothing more; gives the events and where it came to.
+async fn read_on(api: &Api, query: &str, cursor: Option<&str>) -> (Vec<Value>, Option<String>) {
+    let (mut events, mut cursor) = (Vec::new(), cursor.map(str::to_owned));
+    loop {
+        let after = cursor
+            .as_ref()
+            .map_or(String::new(), |it| format!("&cursor={it}"));
+        let answer = api.get(&format!("/v1/events?{query}{after}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        events.extend(answer.body["data"].as_array().unwrap().clone());
+        cursor = answer.body["next_cursor"].as_str().map(str::to_owned);
+        if answer.body["has_more"] == json!(false) {
+            return (events, cursor);
+        }
+    }
+}
+
+/// The same, until it is told that so many verifications passed: another transaction may hold events back for a moment.
+async fn read_until(
+    api: &Api,
+    query: &str,
+    cursor: Option<&str>,
+    passed: usize,
+) -> (Vec<Value>, Option<String>) {
+    eventually("the events are told", async || {
+        let (events, cursor) = read_on(api, query, cursor).await;
+        let told = types(&events);
+        let told = told.iter().filter(|kind| **kind == "verification.verified");
+        (told.count() == passed).then_some((events, cursor))
+    })
+    .await
+}
+
+fn types(events: &[Value]) -> Vec<&str> {
+    events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_happens_to_a_person_is_told_in_order_and_whole() {
+    let api = Api::start().await;
+    let empty = api.get("/v1/events").await.body;
+    assert_eq!(
+        empty,
+        json!({"data": [], "has_more": false, "next_cursor": null})
+    );
+    let (attempt, session) = api.click("ada").await;
+    api.come_to(&session, "failure").await;
+    api.come_to(&session, "success").await;
+
+    let (events, cursor) = read_until(&api, "limit=2", None, 1).await;
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "user.status_changed");
+    assert_eq!(last["livemode"], false);
+    let user = &last["data"]["user"];
+    assert_eq!(
+        (&user["id"], &user["realm"]),
+        (&json!("ada"), &json!(REALM))
+    );
+    assert_eq!(user["status"], "verified");
+    assert!(user["verified_at"].is_string(), "{user}");
+    let verification = &last["data"]["verification"];
+    assert_eq!(verification["id"], attempt.as_str());
+    assert_eq!(verification["session_id"], session.as_str());
+    assert_eq!(verification["status"], "verified");
+    assert_eq!(verification["last_error"], Value::Null);
+    let failed = events
+        .iter()
+        .find(|it| !it["data"]["verification"]["last_error"].is_null());
+    let failed = failed.expect("the failed check is told");
+    assert_eq!(failed["type"], "verification.requires_input");
+
+    let numbers: Vec<i64> = events
+        .iter()
+        .map(|it| it["sequence"].as_i64().unwrap())
+        .collect();
+    let expected: Vec<i64> = (1..).take(events.len()).collect();
+    assert_eq!(numbers, expected, "{events:#?}");
+    let all = api.get("/v1/events?limit=100").await.body;
+    assert_eq!(all["data"], json!(events), "however large the pages are");
+    let (later, same) = read_on(&api, "limit=2", cursor.as_deref()).await;
+    assert_eq!((later, same), (Vec::new(), cursor), "nothing comes twice");
+}
+
+#[tokio::test]
+async fn events_are_asked_for_by_person_and_by_type() {
+    let api = Api::start().await;
+    for user in ["ada", "bob"] {
+        let (_, session) = api.click(user).await;
+        api.come_to(&session, "success").await;
+    }
+    let (of_bob, _) = read_until(&api, "user_id=bob", None, 1).await;
+    assert!(
+        of_bob
+            .iter()
+            .all(|event| event["data"]["user"]["id"] == "bob")
+    );
+    assert!(types(&of_bob).contains(&"verification.verified"));
+    let (verified, _) = read_until(&api, "type=verification.verified", None, 2).await;
+    assert_eq!(types(&verified), ["verification.verified"; 2]);
+    for query in [
+        "type=verification.lost",
+        "limit=0",
+        "limit=101",
+        "cursor=1",
+        "cursor=&limit=1",
+        "who=ada",
+    ] {
+        let answer = api.get(&format!("/v1/events?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_committed_late_is_not_missed() {
+    let api = Api::start().await;
+    let (_, of_ada) = api.click("ada").await;
+    let (_, of_bob) = api.click("bob").await;
+    let mut cursor = eventually("both clicks are told", async || {
+        let (events, cursor) = read_on(&api, "", None).await;
+        (events.len() == 4).then_some(cursor)
+    })
+    .await;
+
+    // Something that was begun before, and will write its message after.
+    let mut slow = PgConnection::connect(api.world.db.url()).await.unwrap();
+    slow.execute("BEGIN; SELECT pg_current_xact_id()")
+        .await
+        .unwrap();
+    api.come_to(&of_bob, "success").await;
+    let (events, same) = read_on(&api, "", cursor.as_deref()).await;
+    assert_eq!(types(&events), [""; 0], "one could still come before them");
+    assert_eq!(same, cursor);
+    slow.execute(
+        "INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
+         SELECT gen_random_uuid(), id, sequence + 1, false, 'verification.canceled', '{\"late\": true}'
+         FROM users WHERE external_id = 'ada';
+         UPDATE users SET sequence = sequence + 1 WHERE external_id = 'ada';
+         COMMIT",
+    )
+    .await
+    .unwrap();
+    let mut events = Vec::new();
+    eventually("everything is told", async || {
+        let (more, next) = read_on(&api, "", cursor.as_deref()).await;
+        events.extend(more);
+        cursor = next;
+        types(&events)
+            .contains(&"verification.verified")
+            .then_some(())
+    })
+    .await;
+    assert_eq!(events[0]["data"]["late"], true, "{events:#?}");
+    api.come_to(&of_ada, "success").await;
+    read_until(&api, "user_id=ada", cursor.as_deref(), 1).await;
+}
+
+#[tokio::test]
+async fn another_realms_people_are_nobodys_events() {
+    let api = Api::start().await;
+    let (_, session) = api.click("ada").await;
+    api.come_to(&session, "success").await;
+    sqlx::query("UPDATE users SET realm = 'other'")
+        .execute(api.world.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(read_on(&api, "", None).await.0, [Value::Null; 0]);
+}
