@@ -36,7 +36,7 @@ CREATE TABLE outbox_deliveries (
     message_id    uuid        NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
     tries         integer     NOT NULL DEFAULT 0,
     due_at        timestamptz NOT NULL DEFAULT now(),
-    claimed_by    uuid,
+    claimed_by    integer,
     claimed_until timestamptz,
     failure       text,
     dead_at       timestamptz,
@@ -53,7 +53,7 @@ COMMENT ON COLUMN outbox_deliveries.user_id IS 'Of the message: a person''s mess
 COMMENT ON COLUMN outbox_deliveries.sequence IS 'Of the message: only the first that waits can be delivered.';
 COMMENT ON COLUMN outbox_deliveries.tries IS 'How often it was tried in vain; sets the backoff.';
 COMMENT ON COLUMN outbox_deliveries.due_at IS 'When it is tried next.';
-COMMENT ON COLUMN outbox_deliveries.claimed_by IS 'Who is delivering it.';
+COMMENT ON COLUMN outbox_deliveries.claimed_by IS 'Which worker is delivering it; it holds an advisory lock for as long as it is there.';
 COMMENT ON COLUMN outbox_deliveries.claimed_until IS 'Until when nobody else may; longer than any delivery may take.';
 COMMENT ON COLUMN outbox_deliveries.failure IS 'A word for how the last try failed.';
 COMMENT ON COLUMN outbox_deliveries.dead_at IS 'When it was given up.';

@@ -19,13 +19,13 @@ pub use self::signals::interrupted;
 use crate::{
     clock::Clock,
     config::Config,
-    domain::{Allowance, Budget},
+    domain::{Allowance, Budget, MessageType},
     http::{self, AppState, Hub, Lifecycle, Parts},
     jobs,
     store::{self, Db, NetworkKey},
     stripe,
     telemetry::Metrics,
-    verification::{Endpoints, Intake, Limits, Settings, Verifier},
+    verification::{Endpoint, Endpoints, Intake, Limits, Settings, Verifier},
 };
 
 /// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
@@ -94,7 +94,7 @@ impl App {
                     _ => Some(return_url(&config.public_url, APP_RETURN_PATH)?),
                 },
                 policies: policies::policies(&config.policies),
-                endpoints: Endpoints::default(),
+                endpoints: endpoints(&config),
             },
         );
         let Pools { db, intake_db } = pools;
@@ -143,6 +143,10 @@ impl App {
             jobs_end.clone(),
         ));
 
+        if !self.config.endpoints.all.is_empty() {
+            let outbox = jobs::Outbox::new(&self.config.endpoints, self.clock.clone())?;
+            jobs.spawn(jobs::run_outbox(outbox, self.db.clone(), jobs_end.clone()));
+        }
         jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
 
         let deliveries = self.verifier.clone().with_db(self.intake_db.clone());
@@ -280,6 +284,20 @@ fn return_url(public_url: &Url, path: &str) -> anyhow::Result<Url> {
         .context("PUBLIC_URL is no base for addresses")
 }
 
+/// The names of events were checked when the settings were read.
+fn endpoints(config: &Config) -> Endpoints {
+    let all = config.endpoints.all.iter();
+    all.map(|endpoint| Endpoint {
+        name: endpoint.name.clone(),
+        types: endpoint
+            .events
+            .iter()
+            .filter_map(|event| MessageType::parse(event))
+            .collect(),
+    })
+    .collect()
+}
+
 fn limits(config: &Config) -> Limits {
     let limits = &config.limits;
     Limits {
@@ -299,5 +317,16 @@ fn limits(config: &Config) -> Limits {
             price: limits.check_price,
         },
         network_key: NetworkKey::derive(config.stripe.secret_key.expose_secret().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_can_be_configured_can_be_told() {
+        let told = MessageType::ALL.map(MessageType::as_str);
+        assert_eq!(crate::config::EVENTS, told);
     }
 }

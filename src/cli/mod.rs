@@ -4,6 +4,7 @@ mod database;
 mod explain;
 mod health;
 mod keys;
+mod messages;
 #[cfg(feature = "dev")]
 mod sandbox;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Make, list and revoke the keys with which applications call /v1
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// List the messages that applications have not taken, and deliver some once more
+    #[command(subcommand)]
+    Messages(messages::Messages),
     /// Say why a person or a session is in the state it is in
     Explain {
         /// The person's id in your application, or a session's, which begins with vs_
@@ -114,6 +118,7 @@ impl Command {
                 sandbox::run(config::sandbox_addr(lookup)?, webhook, secret).await
             }
             Self::Keys(keys) => keys.run(lookup).await,
+            Self::Messages(messages) => messages.run(lookup).await,
             Self::Explain { subject, json } => explain::run(lookup, &subject, json).await,
         }
     }

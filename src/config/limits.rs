@@ -1,11 +1,12 @@
 //! What it may cost: how often people may try, what all of them together may spend, and whose word counts for where they
 //! are.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
-use super::reader::{Advice, Found, Noted, Reader};
+use super::{
+    parse,
+    reader::{Advice, Found, Noted, Reader},
+};
 
 /// The limits that guard money. `None` is no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl LimitsConfig {
         let money_per_day = read_money_limit(reader, "BUDGET_MONEY_PER_DAY");
         let money_per_month = read_money_limit(reader, "BUDGET_MONEY_PER_MONTH");
         let check_price = reader.parsed("CHECK_PRICE", money);
-        let trusted_proxies = reader.parsed("TRUSTED_PROXIES", networks);
+        let trusted_proxies = reader.parsed("TRUSTED_PROXIES", proxies);
         Ok(Self {
             attempts_per_day: attempts_per_day?,
             attempts_in_total: attempts_in_total?,
@@ -121,20 +122,10 @@ fn digits(text: &str) -> Option<u64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-fn networks(text: &str) -> Result<Vec<IpNet>, Advice> {
-    text.split(',').map(|one| network(one.trim())).collect()
-}
-
-fn network(text: &str) -> Result<IpNet, Advice> {
-    let net = text
-        .parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| {
-            "is not a list of networks: write addresses or CIDRs such as 10.0.0.0/8,2001:db8::/32, \
-             separated by commas"
-        })?;
-    if net.prefix_len() == 0 {
+fn proxies(text: &str) -> Result<Vec<IpNet>, Advice> {
+    let networks = parse::networks(text)?;
+    if networks.iter().any(|net| net.prefix_len() == 0) {
         return Err("trusts everybody, so that anybody could pretend to be anywhere: name your proxies' networks".into());
     }
-    Ok(net)
+    Ok(networks)
 }

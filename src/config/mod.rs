@@ -1,6 +1,7 @@
 //! Typed settings from the environment; every problem is reported at once.
 
 mod app;
+mod endpoints;
 mod environment;
 mod jwt;
 mod limits;
@@ -25,6 +26,7 @@ use url::Url;
 use self::reader::{Found, Noted, Reader};
 pub use self::{
     app::AppConfig,
+    endpoints::{EVENTS, EndpointConfig, EndpointsConfig},
     environment::Environment,
     jwt::{JwtConfig, JwtKey},
     limits::LimitsConfig,
@@ -85,6 +87,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// What it may cost.
     pub limits: LimitsConfig,
+    /// Who is told of changes.
+    pub endpoints: EndpointsConfig,
     /// `IDLE_TIMEOUT`: how long a connection may take to say what it wants.
     pub idle_timeout: Duration,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
@@ -195,6 +199,7 @@ impl Config {
         let native = NativeConfig::read(reader);
         let allowed_origins = origins::read(reader);
         let limits = LimitsConfig::read(reader);
+        let endpoints = EndpointsConfig::read(reader);
         let idle_timeout = reader.parsed("IDLE_TIMEOUT", |text| parse::seconds(text, 1..=600));
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
@@ -212,6 +217,7 @@ impl Config {
             native: native?,
             allowed_origins: allowed_origins?.unwrap_or_default(),
             limits: limits?,
+            endpoints: endpoints?,
             idle_timeout: Duration::from_secs(idle_timeout?.unwrap_or(IDLE_TIMEOUT)),
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]

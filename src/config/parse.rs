@@ -1,7 +1,11 @@
 //! What single values look like; pure, and silent about the value in every error.
 
-use std::{net::SocketAddr, ops::RangeInclusive};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+};
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
@@ -109,4 +113,17 @@ pub(super) fn fill_port(url: &mut Url, port: u16) {
         // Fails only for an address without a host, which none of ours is.
         let _ = url.set_port(Some(port));
     }
+}
+
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, Advice> {
+    let network = |one: &str| {
+        let one = one.trim();
+        let net = one.parse::<IpNet>();
+        net.or_else(|_| one.parse::<IpAddr>().map(IpNet::from))
+    };
+    let all: Result<_, _> = text.split(',').map(network).collect();
+    all.map_err(|_| {
+        "is not a list of networks: write addresses or CIDRs such as 10.0.0.0/8,2001:db8::/32, separated by commas"
+            .into()
+    })
 }

@@ -1,7 +1,9 @@
 //! Background work, each a loop of claim, act, finish.
 
 mod books;
+mod outbox;
 mod refresh;
 
 pub use books::run_books;
+pub use outbox::{Outbox, OutboxError, run_outbox};
 pub use refresh::run_refresh;

@@ -13,6 +13,7 @@ use crate::domain::{AttemptId, Period, Tally, Usage};
 /// The first key of the advisory locks, which tells ours from each other.
 pub(super) const LOCK_OF_NETWORKS: i32 = 1;
 const LOCK_OF_BUDGETS: i32 = 2;
+pub(super) const LOCK_OF_WORKERS: i32 = 3;
 
 /// The books at one moment, and when the periods under way began.
 #[derive(Clone, Copy, Debug)]

@@ -18,10 +18,12 @@ mod journal;
 mod limits;
 mod oidc_logins;
 mod outbox;
+mod outbox_deliveries;
 mod records;
 mod users;
 mod verifications;
 mod views;
+mod workers;
 
 pub use api_keys::{
     ApiKeyRecord, NewApiKey, find_api_key, insert_api_key, list_api_keys, record_api_key_use,
@@ -54,6 +56,10 @@ pub use limits::{
 };
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
 pub use outbox::{Message, MessageListing, Position, list_messages};
+pub use outbox_deliveries::{
+    ClaimedDelivery, WaitingDelivery, claim_deliveries, fail_delivery, finish_delivery,
+    list_deliveries_under_way, measure_deliveries, replay_deliveries,
+};
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
     list_attempts, list_deliveries, list_history, list_people,
@@ -64,6 +70,7 @@ pub use verifications::{
     lock_verifications, oldest_doubt_seconds,
 };
 pub use views::{PersonView, find_person_view, find_standing};
+pub use workers::Worker;
 
 /// Where Postgres announces that people's state may have changed: their ids, or [`ANYBODY`].
 pub const STATUS_CHANNEL: &str = "verigate_status";

@@ -53,14 +53,14 @@ impl Message {
     }
 }
 
-struct MessageRow {
-    id: Uuid,
-    transaction: i64,
-    sequence: i64,
-    livemode: bool,
-    kind: String,
-    data: Value,
-    created_at: DateTime<Utc>,
+pub(super) struct MessageRow {
+    pub(super) id: Uuid,
+    pub(super) transaction: i64,
+    pub(super) sequence: i64,
+    pub(super) livemode: bool,
+    pub(super) kind: String,
+    pub(super) data: Value,
+    pub(super) created_at: DateTime<Utc>,
 }
 
 impl TryFrom<MessageRow> for Message {

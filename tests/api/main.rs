@@ -13,6 +13,7 @@ mod crash;
 mod create;
 mod deliveries;
 mod dev;
+mod endpoints;
 mod explain;
 mod hand_off;
 mod intake;

@@ -83,12 +83,12 @@ async fn a_change_whose_message_cannot_be_written_does_not_happen() {
     let db = TestDb::new().await;
     let verifier = deaf_verifier(&db);
     let attempt = insert_attempt(db.pool(), "ada").await.to_string();
-    let verified = Delivery::new("evt_1", "verified", NOW, "vs_1").of_attempt(&attempt);
+    let success = Delivery::new("evt_1", "verified", NOW, "vs_1").of_attempt(&attempt);
     sqlx::raw_sql("ALTER TABLE outbox RENAME TO elsewhere")
         .execute(db.pool())
         .await
         .unwrap();
-    verifier.hear(&verified.read()).await.unwrap_err();
+    verifier.hear(&success.read()).await.unwrap_err();
     let status = "SELECT status FROM users";
     let before: String = sqlx::query_scalar(status)
         .fetch_one(db.pool())
@@ -99,7 +99,7 @@ async fn a_change_whose_message_cannot_be_written_does_not_happen() {
         .execute(db.pool())
         .await
         .unwrap();
-    verifier.hear(&verified.read()).await.unwrap();
+    verifier.hear(&success.read()).await.unwrap();
     let after: String = sqlx::query_scalar(status)
         .fetch_one(db.pool())
         .await

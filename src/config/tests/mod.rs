@@ -1,6 +1,7 @@
 //! Every rule of the settings.
 
 mod dev;
+mod endpoints;
 mod jwt;
 mod limits;
 mod native;

@@ -1,0 +1,120 @@
+//! `verigate messages`: what applications have yet to be told, and telling it once more.
+
+use std::io::Write as _;
+
+use anyhow::bail;
+use clap::Subcommand;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::database::find_database;
+use crate::store::{self, Db, WaitingDelivery};
+
+/// More than anybody reads.
+const MOST: i64 = 1000;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Messages {
+    /// List the messages that endpoints have not taken, the oldest first
+    List {
+        /// Only those for this endpoint
+        #[arg(long)]
+        endpoint: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Deliver messages once more, whether they were taken or not
+    Replay {
+        #[arg(long, help = "The endpoint, as WEBHOOK_ENDPOINTS names it")]
+        endpoint: String,
+        /// The first message, msg_…
+        #[arg(value_parser = parse_message)]
+        first: Uuid,
+        /// The last one; the first alone if left out
+        #[arg(value_parser = parse_message)]
+        last: Option<Uuid>,
+    },
+}
+
+impl Messages {
+    pub(super) async fn run(self, lookup: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+        let (url, _running) = find_database(&lookup).await?;
+        let db = store::connect(&url, 1)?;
+        let done = self.run_on(&db).await;
+        db.close().await;
+        done
+    }
+
+    async fn run_on(self, db: &Db) -> anyhow::Result<()> {
+        let mut out = std::io::stdout();
+        match self {
+            Self::List { endpoint, json } => {
+                let all = store::list_deliveries_under_way(db, endpoint.as_deref(), MOST).await?;
+                if json {
+                    let all: Vec<_> = all.iter().map(as_json).collect();
+                    writeln!(out, "{:#}", json!(all))?;
+                    return Ok(());
+                }
+                for delivery in &all {
+                    writeln!(out, "{}", as_line(delivery))?;
+                }
+                if all.is_empty() {
+                    writeln!(out, "every endpoint has been told everything")?;
+                }
+            }
+            Self::Replay {
+                endpoint,
+                first,
+                last,
+            } => {
+                let last = last.unwrap_or(first);
+                let many = store::replay_deliveries(db, &endpoint, first, last).await?;
+                if many == 0 {
+                    bail!(
+                        "there are no such messages: `verigate messages list` and /v1/events know their ids"
+                    );
+                }
+                writeln!(
+                    out,
+                    "{many} to be delivered to {endpoint} by the running server"
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn as_json(delivery: &WaitingDelivery) -> serde_json::Value {
+    json!({
+        "endpoint": delivery.endpoint,
+        "message": name(delivery),
+        "type": delivery.kind,
+        "tries": delivery.tries,
+        "failure": delivery.failure,
+        "dead": delivery.dead,
+    })
+}
+
+fn as_line(delivery: &WaitingDelivery) -> String {
+    let state = if delivery.dead { "given up" } else { "waiting" };
+    let failure = delivery.failure.as_deref().unwrap_or("not tried yet");
+    format!(
+        "{}  {}  {}  {state} after {} tries ({failure})",
+        name(delivery),
+        delivery.endpoint,
+        delivery.kind,
+        delivery.tries
+    )
+}
+
+fn name(delivery: &WaitingDelivery) -> String {
+    format!("msg_{}", delivery.message.simple())
+}
+
+fn parse_message(text: &str) -> Result<Uuid, &'static str> {
+    let id = text
+        .strip_prefix("msg_")
+        .and_then(|id| Uuid::try_parse(id).ok());
+    id.ok_or("a message's id begins with msg_, and is told with it")
+}
