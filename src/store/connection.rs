@@ -35,7 +35,24 @@ pub struct Db {
 /// # Errors
 /// When `url` is not a Postgres address.
 pub fn connect(url: &SecretString, connections: u32) -> Result<Db, StoreError> {
+    connect_with(url.expose_secret().parse()?, connections)
+}
+
+/// The same for deliveries, whose few statements look rows up by their keys: Postgres plans them once, instead of every
+/// time, and not by how small a table was then.
+///
+/// # Errors
+/// When `url` is not a Postgres address.
+pub fn connect_intake(url: &SecretString, connections: u32) -> Result<Db, StoreError> {
     let options: PgConnectOptions = url.expose_secret().parse()?;
+    let plans = [
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+    ];
+    connect_with(options.options(plans), connections)
+}
+
+fn connect_with(options: PgConnectOptions, connections: u32) -> Result<Db, StoreError> {
     let options = options.application_name("verigate").options([
         ("statement_timeout", STATEMENT_MS),
         (

@@ -43,7 +43,9 @@ pub use budget::{
     Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,
     release_all_reservations, release_reservations, spend_reservations,
 };
-pub use connection::{Db, Listener, MIGRATOR, Tx, connect, has_foreign_tables, listen};
+pub use connection::{
+    Db, Listener, MIGRATOR, Tx, connect, connect_intake, has_foreign_tables, listen,
+};
 pub use error::StoreError;
 pub use hand_offs::{
     HandOffRecord, HandOffToKeep, find_hand_off, insert_hand_off, renew_hand_off, spend_hand_off,
