@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::{PgConnection, query_scalar};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
@@ -43,6 +44,9 @@ pub(crate) struct Survived {
     pub(crate) calm: Vec<Hash>,
     /// Rows that only one of them has.
     pub(crate) differences: Vec<String>,
+    pub(crate) messages: i64,
+    /// People whose messages are not numbered from one without a gap, or whose last one does not say what they are.
+    pub(crate) wrongly_told: i64,
 }
 
 /// Delivers every event several times while things die, and compares with the same events in order, one by one.
@@ -86,6 +90,8 @@ pub(crate) async fn crash(machine: &mut Machine, deliveries: u32, faults: Faults
         stormed: tables::hashes(&mut db).await,
         calm: tables::hashes(&mut reference).await,
         differences: tables::differences(&mut db, &mut reference).await,
+        messages: messages(&mut db).await,
+        wrongly_told: wrongly_told(&mut db).await,
     }
 }
 
@@ -121,4 +127,23 @@ async fn break_things(
         server.ready().await;
     }
     in_flight
+}
+
+async fn messages(db: &mut PgConnection) -> i64 {
+    let count = query_scalar("SELECT count(*) FROM outbox");
+    count.fetch_one(db).await.unwrap()
+}
+
+async fn wrongly_told(db: &mut PgConnection) -> i64 {
+    query_scalar(
+        "WITH told AS (
+             SELECT user_id, count(*) AS messages, min(sequence) AS first, max(sequence) AS last,
+                    (array_agg(data -> 'user' ->> 'status' ORDER BY sequence DESC))[1] AS says
+             FROM outbox GROUP BY user_id)
+         SELECT count(*) FROM users u LEFT JOIN told t ON t.user_id = u.id
+         WHERE COALESCE(t.says, 'none') <> u.status OR t.first <> 1 OR t.last <> t.messages",
+    )
+    .fetch_one(db)
+    .await
+    .unwrap()
 }

@@ -152,8 +152,11 @@ async fn show_crash(deliveries: u32, faults: Faults) {
         came.drained_in.as_secs_f64()
     );
     compare(&came.stormed, &came.calm, &came.differences);
-    println!("acknowledged and lost: {}", came.lost);
-    assert_eq!(came.lost, 0);
+    println!(
+        "acknowledged and lost: {}; messages: {}, people told wrongly: {}",
+        came.lost, came.messages, came.wrongly_told
+    );
+    assert_eq!((came.lost, came.wrongly_told), (0, 0));
 }
 
 fn compare(storm: &[tables::Hash], calm: &[tables::Hash], differences: &[String]) {

@@ -35,7 +35,7 @@ pub struct Db {
 /// # Errors
 /// When `url` is not a Postgres address.
 pub fn connect(url: &SecretString, connections: u32) -> Result<Db, StoreError> {
-    connect_with(url.expose_secret().parse()?, connections)
+    Ok(connect_with(url.expose_secret().parse()?, connections))
 }
 
 /// The same for deliveries, whose few statements look rows up by their keys: Postgres plans them once, instead of every
@@ -49,10 +49,10 @@ pub fn connect_intake(url: &SecretString, connections: u32) -> Result<Db, StoreE
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
     ];
-    connect_with(options.options(plans), connections)
+    Ok(connect_with(options.options(plans), connections))
 }
 
-fn connect_with(options: PgConnectOptions, connections: u32) -> Result<Db, StoreError> {
+fn connect_with(options: PgConnectOptions, connections: u32) -> Db {
     let options = options.application_name("verigate").options([
         ("statement_timeout", STATEMENT_MS),
         (
@@ -64,7 +64,7 @@ fn connect_with(options: PgConnectOptions, connections: u32) -> Result<Db, Store
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .connect_lazy_with(options);
-    Ok(Db { pool })
+    Db { pool }
 }
 
 impl Db {
