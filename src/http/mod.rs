@@ -25,6 +25,7 @@ mod start_link;
 mod state;
 mod status;
 mod table;
+mod throttle;
 mod views;
 mod webhook;
 

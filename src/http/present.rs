@@ -186,7 +186,9 @@ fn log(error: &Error) {
             tracing::error!(status, code = error.code(), causes, "{error}");
         }
         // Warned of once, and asked for by a crowd.
-        Error::Unavailable { code, .. } if *code == "budget_exhausted" => {
+        Error::Unavailable { code, source, .. }
+            if *code == "budget_exhausted" || (*code == "unavailable" && source.is_none()) =>
+        {
             tracing::debug!(status, code, "{error}");
         }
         Error::Unavailable { .. } => {

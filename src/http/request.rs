@@ -11,7 +11,7 @@ use axum::{
 use tracing::{Instrument, Span, field};
 use uuid::Uuid;
 
-use super::router::PROBES;
+use super::router::{PROBES, WEBHOOK};
 
 /// The header that carries it.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -78,8 +78,8 @@ impl Finish {
         let status = response.status().as_u16();
         let elapsed = self.started.elapsed();
         let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        // Somebody asks for health every few seconds, all day long.
-        if PROBES.contains(&self.route.as_str()) {
+        // Somebody asks for health every few seconds, all day long, and deliveries come by the thousand.
+        if PROBES.contains(&self.route.as_str()) || self.route == WEBHOOK {
             tracing::debug!(status, duration_ms, "answered");
         } else {
             tracing::info!(status, duration_ms, "answered");

@@ -18,6 +18,7 @@ use super::{
     security::{AllowedHosts, HeaderPolicy, Origins},
     sign_in::Entrance,
     start_link::Door,
+    throttle::Throttle,
     views::Chrome,
 };
 use crate::{
@@ -124,12 +125,7 @@ impl AppState {
             },
             proxies: TrustedProxies::new(&config.limits.trusted_proxies),
             links: AppLinks::new(&config.native.links, config.stripe.livemode)?,
-            webhook: Webhook {
-                intake: deliveries,
-                clock,
-                secrets: config.stripe.webhook_secrets.clone().into(),
-                tolerance_seconds: config.stripe.webhook_tolerance_seconds,
-            },
+            webhook: Webhook::new(config, clock, deliveries),
             hub,
             db,
             life,
@@ -312,4 +308,21 @@ pub(crate) struct Webhook {
     pub(crate) clock: Clock,
     pub(crate) secrets: Arc<[SecretString]>,
     pub(crate) tolerance_seconds: u64,
+    /// Tells of deliveries that nobody has signed, or not well.
+    pub(crate) forged: Throttle,
+    /// Tells of deliveries that could not be committed.
+    pub(crate) away: Throttle,
+}
+
+impl Webhook {
+    fn new(config: &Config, clock: Clock, intake: Intake) -> Self {
+        Self {
+            intake,
+            clock,
+            secrets: config.stripe.webhook_secrets.clone().into(),
+            tolerance_seconds: config.stripe.webhook_tolerance_seconds,
+            forged: Throttle::default(),
+            away: Throttle::default(),
+        }
+    }
 }

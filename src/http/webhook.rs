@@ -9,7 +9,12 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{body, error::Error, present::Shape, state::Webhook};
+use super::{
+    body,
+    error::{Error, SOON},
+    present::Shape,
+    state::Webhook,
+};
 use crate::{
     stripe::{
         event,
@@ -49,9 +54,21 @@ async fn receive(webhook: &Webhook, request: Request) -> Result<&'static str, Er
         Error::BadRequest("not_an_event")
     })?;
     let heard = webhook.intake.hear(&event).await;
-    heard
-        .map(Heard::as_str)
-        .map_err(|error| Error::unavailable("unavailable", error))
+    heard.map(Heard::as_str).map_err(|error| {
+        if let Some(times) = webhook.away.pass() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                times,
+                "deliveries are not taken; Stripe sends them again"
+            );
+        }
+        // The cause was told just now, or a moment ago: a storm of them is one piece of news.
+        Error::Unavailable {
+            code: "unavailable",
+            retry_after: SOON,
+            source: None,
+        }
+    })
 }
 
 fn is_plain(headers: &HeaderMap) -> bool {
@@ -79,7 +96,13 @@ fn authenticate(webhook: &Webhook, headers: &HeaderMap, payload: &Bytes) -> Resu
         let cause_word = cause.as_str();
         metrics::counter!("verigate_webhook_bad_signatures_total", "cause" => cause_word)
             .increment(1);
-        tracing::warn!(cause = cause_word, "a delivery is not authentic: {cause}");
+        if let Some(times) = webhook.forged.pass() {
+            tracing::warn!(
+                cause = cause_word,
+                times,
+                "a delivery is not authentic: {cause}"
+            );
+        }
         Error::BadRequest("signature_invalid")
     })
 }
