@@ -34,7 +34,7 @@ pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt, is_open_session, note_asked_policies, save_policy,
 };
-pub use batch::{NewMessage, News, Noted, lock_attempts, save_news};
+pub use batch::{News, Noted, lock_attempts, save_news};
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
     find_browser_session, insert_browser_session, is_signed_in, touch_browser_session,
@@ -57,7 +57,7 @@ pub use limits::{
     take_extra_attempt, view_usage, wait_of_network, wait_of_person,
 };
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
-pub use outbox::{Message, MessageListing, Position, list_messages};
+pub use outbox::{Message, MessageListing, NewMessage, Position, list_messages, write_messages};
 pub use outbox_deliveries::{
     ClaimedDelivery, WaitingDelivery, claim_deliveries, fail_delivery, finish_delivery,
     list_deliveries_under_way, measure_deliveries, replay_deliveries,

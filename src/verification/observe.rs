@@ -2,10 +2,7 @@
 //!
 //! It takes any number of observations of any number of sessions. One alone is a batch of one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Verifier, again::again_if_lost, place::Held, read::Reading, tell::Change};
 use crate::{
@@ -13,7 +10,7 @@ use crate::{
         AttemptFacts, AttemptId, Doubt, Knowledge, PersonState, Redaction, SessionId, Status,
         UserId, Verdict, derive_person, refresh,
     },
-    store::{self, LockedUser, NewMessage, News, Noted, StoreError, Tx, Verification},
+    store::{self, LockedUser, News, Noted, StoreError, Tx, Verification},
 };
 
 /// Something we were told of a session.
@@ -128,14 +125,15 @@ impl Verifier {
             .filter_map(|(attempt, touched)| Some((held.rows.get(&attempt)?, touched)))
             .collect();
         let people = self.derive(held, rows.iter().filter_map(|(row, _)| row.user_id));
+        let news = self.news(held, &rows, &people);
+        let reported = store::save_news(tx, &news).await?;
+        self.settle_reservations(tx, &rows, &reported).await?;
         let changes = rows.iter().filter(|(_, touched)| touched.has_changed());
         let changes: Vec<Change<'_>> = changes
             .filter_map(|(row, touched)| touched.change(row))
             .collect();
         let messages = self.settings.endpoints.messages(&changes, held, &people);
-        let news = self.news(held, &rows, &people, messages);
-        let reported = store::save_news(tx, &news).await?;
-        self.settle_reservations(tx, &rows, &reported).await?;
+        store::write_messages(tx, &messages).await?;
         // What is handed out next needs a reservation of its own, even if nothing but a report is new.
         let reported = reported.iter().filter_map(|attempt| held.owner(*attempt));
         for user in reported.chain(news.notified.iter().copied()) {
@@ -184,16 +182,12 @@ impl Verifier {
         held: &Held,
         rows: &'a [(&Verification, Touched<'_>)],
         people: &BTreeMap<UserId, PersonState>,
-        messages: Vec<NewMessage>,
     ) -> News<'a> {
         let changed = || rows.iter().filter(|(_, touched)| touched.has_changed());
-        let told_of: BTreeSet<UserId> = messages.iter().map(|message| message.user).collect();
         let differs = |user: &UserId, state: &PersonState| {
-            told_of.contains(user)
-                || held.users.get(user).is_some_and(|saved| {
-                    let saved = (saved.status, saved.verified_second);
-                    saved != (state.status, state.verified_at_second)
-                })
+            held.users.get(user).is_some_and(|saved| {
+                (saved.status, saved.verified_second) != (state.status, state.verified_at_second)
+            })
         };
         News {
             verifications: rows
@@ -214,7 +208,6 @@ impl Verifier {
                 .filter(|(user, state)| differs(user, state))
                 .map(|(user, state)| (*user, *state))
                 .collect(),
-            messages,
             notified: changed().filter_map(|(row, _)| row.user_id).collect(),
         }
     }
