@@ -31,6 +31,7 @@ const USERS: &str = "LOCK TABLE users IN SHARE MODE";
 const HISTORY: &str = "LOCK TABLE verification_history IN SHARE MODE";
 const REPORTS: &str = "LOCK TABLE verification_reports IN SHARE MODE";
 const EVENTS: &str = "LOCK TABLE stripe_events IN SHARE MODE";
+const OUTBOX: &str = "LOCK TABLE outbox IN SHARE MODE";
 
 /// A call to Stripe.
 #[derive(Clone, Copy)]
@@ -471,6 +472,11 @@ async fn killed_before_a_deliverys_report_is_recorded() {
 #[tokio::test]
 async fn killed_before_a_deliverys_change_is_recorded() {
     delivery_killed(Step::Locked(HISTORY)).await;
+}
+
+#[tokio::test]
+async fn killed_before_a_deliverys_messages_are_written() {
+    delivery_killed(Step::Locked(OUTBOX)).await;
 }
 
 /// The create was never answered, a delivery that names nobody came first, and now comes the one that says whose it is.

@@ -119,12 +119,13 @@ fn orders(n: usize) -> Vec<Vec<usize>> {
 /// The attempt waits for its session, as while the create is under way. Two functions of the test's keep all that is
 /// stored, and bring it back: orders that begin alike run their common beginning once.
 async fn prepare(pool: &PgPool, attempt: Uuid) {
-    const TABLES: [&str; 5] = [
+    const TABLES: [&str; 6] = [
         "users",
         "verifications",
         "verification_reports",
         "verification_history",
         "stripe_events",
+        "outbox",
     ];
     let kept = TABLES
         .map(|table| format!("'{table}', (SELECT coalesce(jsonb_agg(t), '[]') FROM {table} t)"));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Backend,
-    input::Parameters,
+    input::{LONGEST_USER_ID, Parameters},
     key::{ApiKey, Read},
     read,
 };
@@ -181,6 +181,11 @@ pub(crate) async fn list_events(
         let detail = format!("limit must be between 1 and {LARGEST_PAGE}");
         return Err(Error::invalid("invalid_parameter", Some("limit"), detail));
     }
+    let user_id = filter.user_id.as_deref();
+    if user_id.is_some_and(|id| id.is_empty() || id.chars().count() > LONGEST_USER_ID) {
+        let detail = format!("user_id must have between 1 and {LONGEST_USER_ID} characters");
+        return Err(Error::invalid("invalid_parameter", Some("user_id"), detail));
+    }
     let after = match &filter.cursor {
         None => None,
         Some(text) => Some(text.parse::<Cursor>().map_err(|()| {
@@ -190,7 +195,7 @@ pub(crate) async fn list_events(
     };
     let listing = MessageListing {
         after: after.map(|cursor| cursor.0),
-        external_id: filter.user_id.as_deref(),
+        external_id: user_id,
         kind: filter.r#type.map(Into::into),
         // One more than asked for tells whether there are more.
         limit: i64::from(limit) + 1,

@@ -116,6 +116,7 @@ async fn events_are_asked_for_by_person_and_by_type() {
         "cursor=1",
         "cursor=&limit=1",
         "who=ada",
+        "user_id=",
     ] {
         let answer = api.get(&format!("/v1/events?{query}")).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
