@@ -24,8 +24,8 @@ pub struct News<'a> {
     pub price: u64,
     /// Lines for the history.
     pub history: Vec<Noted<'a>>,
-    /// People whose derived status is not as it was saved.
-    pub people: Vec<(UserId, PersonState)>,
+    /// People who are not as they were saved, each with the number of the last message about them.
+    pub people: Vec<(UserId, PersonState, i64)>,
     /// Those who see something new.
     pub notified: BTreeSet<UserId>,
 }
@@ -150,9 +150,10 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
                FROM UNNEST($21::uuid[], $22::text[], $23::text[], $24::text[])
                    AS n (attempt, from_status, to_status, cause)),
            derived AS (
-               UPDATE users u SET status = p.status, verified_at = p.verified_at,
+               UPDATE users u SET status = p.status, verified_at = p.verified_at, sequence = p.sequence,
                       updated_at = CASE WHEN u.status = p.status THEN u.updated_at ELSE clock_timestamp() END
-               FROM UNNEST($25::uuid[], $26::text[], $27::timestamptz[]) AS p (id, status, verified_at)
+               FROM UNNEST($25::uuid[], $26::text[], $27::timestamptz[], $34::bigint[])
+                   AS p (id, status, verified_at, sequence)
                WHERE u.id = p.id),
            reported AS (
                INSERT INTO verification_reports (report_id, verification_id, livemode, cost)
@@ -187,9 +188,9 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
         &all(lines, |line| line.from.map(Status::as_str)) as &[Option<&str>],
         &all(lines, |line| line.to.map(Status::as_str)) as &[Option<&str>],
         &all(lines, |line| line.cause) as &[&str],
-        &all(people, |(user, _)| user.0),
-        &all(people, |(_, state)| state.status.as_str()) as &[&str],
-        &all(people, |(_, state)| state.verified_at_second.and_then(since))
+        &all(people, |(user, ..)| user.0),
+        &all(people, |(_, state, _)| state.status.as_str()) as &[&str],
+        &all(people, |(_, state, _)| state.verified_at_second.and_then(since))
             as &[Option<DateTime<Utc>>],
         &all(&reports, |(report, _)| *report) as &[&str],
         &all(&reports, |(_, row)| row.id.0),
@@ -197,6 +198,7 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
         i64::try_from(news.price).unwrap_or(i64::MAX),
         STATUS_CHANNEL,
         payload(&news.notified),
+        &all(people, |(.., sequence)| *sequence),
     )
     .fetch_all(&mut **tx)
     .await?;

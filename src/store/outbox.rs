@@ -102,7 +102,8 @@ impl TryFrom<MessageRow> for Message {
     }
 }
 
-/// Writes messages about locked people, whose numbers go on where their last one ended, and puts each on its way.
+/// Writes messages about locked people, and puts each on its way. Their rows are the caller's to count on: the numbers go
+/// on where their last one ended.
 pub async fn write_messages(tx: &mut Tx, messages: &[NewMessage]) -> Result<(), StoreError> {
     if messages.is_empty() {
         return Ok(());
@@ -123,12 +124,7 @@ pub async fn write_messages(tx: &mut Tx, messages: &[NewMessage]) -> Result<(), 
     sqlx::query!(
         r#"WITH told AS (
                INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
-               SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::jsonb[])),
-           counted AS (
-               UPDATE users u SET sequence = last.sequence
-               FROM (SELECT user_id, max(sequence) AS sequence
-                     FROM UNNEST($2::uuid[], $3::bigint[]) AS m (user_id, sequence) GROUP BY user_id) last
-               WHERE u.id = last.user_id)
+               SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::jsonb[]))
            INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
            SELECT d.endpoint, ($2::uuid[])[d.place], ($3::bigint[])[d.place], ($1::uuid[])[d.place]
            FROM UNNEST($7::integer[], $8::text[]) AS d (place, endpoint)"#,

@@ -10,7 +10,7 @@ use crate::{
         AttemptFacts, AttemptId, Doubt, Knowledge, PersonState, Redaction, SessionId, Status,
         UserId, Verdict, derive_person, refresh,
     },
-    store::{self, LockedUser, News, Noted, StoreError, Tx, Verification},
+    store::{self, LockedUser, NewMessage, News, Noted, StoreError, Tx, Verification},
 };
 
 /// Something we were told of a session.
@@ -125,14 +125,14 @@ impl Verifier {
             .filter_map(|(attempt, touched)| Some((held.rows.get(&attempt)?, touched)))
             .collect();
         let people = self.derive(held, rows.iter().filter_map(|(row, _)| row.user_id));
-        let news = self.news(held, &rows, &people);
-        let reported = store::save_news(tx, &news).await?;
-        self.settle_reservations(tx, &rows, &reported).await?;
         let changes = rows.iter().filter(|(_, touched)| touched.has_changed());
         let changes: Vec<Change<'_>> = changes
             .filter_map(|(row, touched)| touched.change(row))
             .collect();
         let messages = self.settings.endpoints.messages(&changes, held, &people);
+        let news = self.news(held, &rows, &people, &messages);
+        let reported = store::save_news(tx, &news).await?;
+        self.settle_reservations(tx, &rows, &reported).await?;
         store::write_messages(tx, &messages).await?;
         // What is handed out next needs a reservation of its own, even if nothing but a report is new.
         let reported = reported.iter().filter_map(|attempt| held.owner(*attempt));
@@ -182,12 +182,22 @@ impl Verifier {
         held: &Held,
         rows: &'a [(&Verification, Touched<'_>)],
         people: &BTreeMap<UserId, PersonState>,
+        messages: &[NewMessage],
     ) -> News<'a> {
         let changed = || rows.iter().filter(|(_, touched)| touched.has_changed());
-        let differs = |user: &UserId, state: &PersonState| {
-            held.users.get(user).is_some_and(|saved| {
-                (saved.status, saved.verified_second) != (state.status, state.verified_at_second)
-            })
+        // Each person's messages are numbered upwards.
+        let told: BTreeMap<UserId, i64> =
+            messages.iter().map(|it| (it.user, it.sequence)).collect();
+        let moved = |(user, state): (&UserId, &PersonState)| {
+            let saved = held.users.get(user)?;
+            let sequence = told.get(user).copied();
+            let differs =
+                (saved.status, saved.verified_second) != (state.status, state.verified_at_second);
+            (differs || sequence.is_some()).then_some((
+                *user,
+                *state,
+                sequence.unwrap_or(saved.sequence),
+            ))
         };
         News {
             verifications: rows
@@ -203,11 +213,7 @@ impl Verifier {
                     cause: touched.cause,
                 })
                 .collect(),
-            people: people
-                .iter()
-                .filter(|(user, state)| differs(user, state))
-                .map(|(user, state)| (*user, *state))
-                .collect(),
+            people: people.iter().filter_map(moved).collect(),
             notified: changed().filter_map(|(row, _)| row.user_id).collect(),
         }
     }
