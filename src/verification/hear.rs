@@ -58,6 +58,9 @@ pub enum HearError {
     Store(#[source] Arc<StoreError>),
 }
 
+/// Hears that everything is written, and only to be committed. It may be told so more than once.
+pub(super) type Written<'a> = &'a (dyn Fn() + Sync);
+
 /// A delivery, read: what is kept of it, and what it tells.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -73,7 +76,7 @@ impl Verifier {
     /// When it could not be committed, or not in time.
     pub async fn hear(&self, event: &Event) -> Result<Heard, HearError> {
         let delivery = self.read_delivery(event);
-        let mut heard = self.commit_all(&[&delivery]).await;
+        let mut heard = self.commit_all(&[&delivery], &|| ()).await;
         heard.pop().unwrap_or(Err(HearError::Closed))
     }
 
@@ -112,16 +115,17 @@ impl Verifier {
     }
 
     /// Commits deliveries together, and gives what became of each, in their order. What the database refuses is kept out
-    /// of the way of the rest.
+    /// of the way of the rest. Says so once all is written, and only the disk is waited for.
     pub(super) async fn commit_all(
         &self,
         deliveries: &[&Delivery],
+        written: Written<'_>,
     ) -> Vec<Result<Heard, HearError>> {
         let mut all = Vec::with_capacity(deliveries.len());
         // The next part is the last: parts are taken in their order.
         let mut parts = vec![deliveries];
         while let Some(part) = parts.pop() {
-            match self.commit_in_time(part).await {
+            match self.commit_in_time(part, written).await {
                 Ok(heard) => all.extend(heard.into_iter().map(Ok)),
                 Err(error) if !is_of_one(&error) => {
                     tell_failure(part.len(), &error);
@@ -140,8 +144,12 @@ impl Verifier {
         all
     }
 
-    async fn commit_in_time(&self, deliveries: &[&Delivery]) -> Result<Vec<Heard>, HearError> {
-        let committed = again_if_lost(|| self.commit(deliveries));
+    async fn commit_in_time(
+        &self,
+        deliveries: &[&Delivery],
+        written: Written<'_>,
+    ) -> Result<Vec<Heard>, HearError> {
+        let committed = again_if_lost(|| self.commit(deliveries, written));
         match timeout(PATIENCE, committed).await {
             Ok(Ok(heard)) => Ok(heard),
             Ok(Err(error)) => Err(HearError::Store(Arc::new(error))),
@@ -150,7 +158,11 @@ impl Verifier {
     }
 
     /// One transaction for all of them.
-    async fn commit(&self, deliveries: &[&Delivery]) -> Result<Vec<Heard>, StoreError> {
+    async fn commit(
+        &self,
+        deliveries: &[&Delivery],
+        written: Written<'_>,
+    ) -> Result<Vec<Heard>, StoreError> {
         let mut records = BTreeMap::new();
         for delivery in deliveries {
             let record = (&delivery.record, delivery.outcome);
@@ -166,6 +178,7 @@ impl Verifier {
             [] => 0,
             readings => self.merge(&mut tx, readings).await?.moved.len(),
         };
+        written();
         tx.commit().await?;
         tracing::debug!(deliveries = heard.len(), moved, "a batch is committed");
         for (delivery, heard) in deliveries.iter().zip(&heard) {
@@ -197,7 +210,7 @@ impl Verifier {
             outcome: Outcome::Quarantined,
             news: None,
         };
-        let heard = self.commit_in_time(&[&bare]).await?;
+        let heard = self.commit_in_time(&[&bare], &|| ()).await?;
         heard.first().copied().ok_or(HearError::Closed)
     }
 }

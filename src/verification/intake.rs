@@ -1,13 +1,17 @@
 //! Where deliveries wait to be committed together.
 //!
-//! While one batch commits the next one gathers, so a lone delivery waits for nobody, and a storm costs a fraction of a
-//! commit each. There is no timer.
+//! While one batch is written the next one gathers, and it is written while the one before reaches the disk. So a lone
+//! delivery waits for nobody, and a storm costs a fraction of a commit each. There is no timer.
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Mutex, PoisonError},
+};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::join_all};
 use tokio::{
     sync::{
+        MutexGuard,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
@@ -23,6 +27,8 @@ use crate::stripe::event::Event;
 
 /// The most in one transaction; as many people as one notification can name.
 const MOST: usize = 240;
+/// One writes while the other waits for the disk.
+const LANES: usize = 2;
 
 type Answer = Result<Heard, HearError>;
 
@@ -36,8 +42,17 @@ pub struct Intake {
 /// Commits what was handed in. Somebody must run it.
 #[derive(Debug)]
 pub struct Committer {
-    queue: mpsc::Receiver<Waiting>,
+    queue: tokio::sync::Mutex<mpsc::Receiver<Waiting>>,
     verifier: Verifier,
+}
+
+/// The turn to take deliveries and to write them. It ends when only the disk is waited for.
+struct Turn<'a>(Mutex<Option<MutexGuard<'a, mpsc::Receiver<Waiting>>>>);
+
+impl Turn<'_> {
+    fn pass(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 #[derive(Debug)]
@@ -51,7 +66,7 @@ impl Intake {
     pub fn new(verifier: Verifier, room: usize) -> (Self, Committer) {
         let (sender, receiver) = mpsc::channel(room);
         let committer = Committer {
-            queue: receiver,
+            queue: receiver.into(),
             verifier: verifier.clone(),
         };
         let intake = Self {
@@ -83,30 +98,38 @@ impl Intake {
 
 impl Committer {
     /// Commits whatever waits until `end`, and then what still does.
-    pub async fn run(mut self, end: CancellationToken) {
+    pub async fn run(self, end: CancellationToken) {
+        let lanes = (0..LANES).map(|_| self.work(&end));
+        join_all(lanes).await;
+    }
+
+    async fn work(&self, end: &CancellationToken) {
         let mut batch = Vec::with_capacity(MOST);
         loop {
+            let mut queue = self.queue.lock().await;
             let taken = tokio::select! {
                 biased;
-                taken = self.queue.recv_many(&mut batch, MOST) => taken,
-                () = end.cancelled(), if !self.queue.is_closed() => {
-                    self.queue.close();
+                taken = queue.recv_many(&mut batch, MOST) => taken,
+                () = end.cancelled(), if !queue.is_closed() => {
+                    queue.close();
                     continue;
                 }
             };
             if taken == 0 {
                 return;
             }
-            self.commit(&mut batch).await;
+            metrics::gauge!("verigate_intake_waiting").set(count(queue.len()));
+            let turn = Turn(Mutex::new(Some(queue)));
+            self.commit(&mut batch, &turn).await;
         }
     }
 
-    async fn commit(&self, batch: &mut Vec<Waiting>) {
+    async fn commit(&self, batch: &mut Vec<Waiting>, turn: &Turn<'_>) {
         let deliveries: Vec<&Delivery> = batch.iter().map(|waiting| &waiting.delivery).collect();
         metrics::histogram!("verigate_intake_batch_deliveries").record(count(deliveries.len()));
-        metrics::gauge!("verigate_intake_waiting").set(count(self.queue.len()));
+        let written = || turn.pass();
         // A bug must not end the intake with the batch that met it.
-        let heard = AssertUnwindSafe(self.verifier.commit_all(&deliveries));
+        let heard = AssertUnwindSafe(self.verifier.commit_all(&deliveries, &written));
         let Ok(heard) = heard.catch_unwind().await else {
             tracing::error!(
                 deliveries = deliveries.len(),
