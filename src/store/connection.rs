@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    Connection as _, PgPool, Postgres, Transaction,
     migrate::Migrate,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
@@ -18,6 +18,8 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 const ACQUIRE: Duration = Duration::from_secs(1);
 /// How long Postgres may work on one statement. Both together keep an answer under two seconds.
 const STATEMENT_MS: &str = "1500";
+/// A connection that was used so lately is still there. To ask each one first would double the way of a short query.
+const TRUSTED: Duration = Duration::from_millis(500);
 /// A transaction that a vanished process left open must not hold its locks for long.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
 
@@ -63,6 +65,15 @@ fn connect_with(options: PgConnectOptions, connections: u32) -> Db {
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move {
+                if state.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options);
     Db { pool }
 }
