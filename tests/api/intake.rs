@@ -369,9 +369,11 @@ fn is_strange(n: u32) -> bool {
 }
 
 async fn begin_anew(pool: &PgPool) {
-    pool.execute("TRUNCATE users, verifications, stripe_events CASCADE")
-        .await
-        .unwrap();
+    pool.execute(
+        "TRUNCATE users, verifications, verification_history, outbox, stripe_events CASCADE",
+    )
+    .await
+    .unwrap();
     for n in (0..14).filter(|n| !is_strange(*n) || waits(*n)) {
         let session = format!("vs_{n}");
         insert_attempt(
