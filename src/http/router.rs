@@ -130,8 +130,9 @@ pub(crate) fn describe() -> OpenApi {
 
 /// The public routes.
 pub fn router(state: AppState) -> Router {
+    let shared = state.shared();
     // The last layer is the first to see a request, and the last to see its answer.
-    let preflight = from_fn_with_state(state.sharing.clone(), cors::answer_preflight);
+    let preflight = from_fn_with_state(shared.sharing.clone(), cors::answer_preflight);
     people()
         .wrap(|router| router.layer(preflight))
         .hold(Limits::new(MOST_OF_PEOPLE, PATIENCE))
@@ -140,19 +141,19 @@ pub fn router(state: AppState) -> Router {
         .merge(probes())
         .into_router()
         .layer(from_fn_with_state(
-            state.hosts.clone(),
+            shared.hosts.clone(),
             security::check_host,
         ))
         .layer(CatchPanicLayer::custom(present::panicked))
         .layer(from_fn(body::drain_unread))
         .layer(from_fn_with_state(
-            state.site.clone(),
+            shared.site.clone(),
             present::present_errors,
         ))
-        .layer(from_fn_with_state(state.sharing.clone(), cors::share))
-        .layer(from_fn_with_state(state.cookie, auth::clear_stale))
+        .layer(from_fn_with_state(shared.sharing.clone(), cors::share))
+        .layer(from_fn_with_state(shared.cookie, auth::clear_stale))
         .layer(from_fn_with_state(
-            state.headers.clone(),
+            shared.headers.clone(),
             security::add_headers,
         ))
         .layer(from_fn(request::trace))

@@ -48,14 +48,32 @@ pub struct Parts<'a> {
     pub life: Lifecycle,
 }
 
-/// Everything the routes share; cheap to clone.
-#[derive(Clone, Debug, FromRef)]
-pub struct AppState {
-    pub(crate) hosts: AllowedHosts,
-    pub(crate) headers: HeaderPolicy,
-    pub(crate) site: Site,
-    pub(crate) sharing: Sharing,
-    pub(crate) cookie: SessionCookie,
+/// Everything the routes share. One pointer, since axum clones it for every layer of every request.
+#[derive(Clone, Debug)]
+pub struct AppState(Arc<Shared>);
+
+macro_rules! shared {
+    ($($part:ident: $kind:ty,)*) => {
+        #[derive(Debug)]
+        pub(crate) struct Shared {
+            $(pub(crate) $part: $kind,)*
+        }
+
+        $(impl FromRef<AppState> for $kind {
+            fn from_ref(state: &AppState) -> Self {
+                state.0.$part.clone()
+            }
+        })*
+    };
+}
+
+// Each handler is given a clone of its own part.
+shared! {
+    hosts: AllowedHosts,
+    headers: HeaderPolicy,
+    site: Site,
+    sharing: Sharing,
+    cookie: SessionCookie,
     auth: Auth,
     people: People,
     starter: Starter,
@@ -71,6 +89,11 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// What the layers work with.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
     /// Puts everything together once.
     ///
     /// # Errors
@@ -96,7 +119,7 @@ impl AppState {
             verifier: verifier.clone(),
             cookie: SessionCookie::new(https),
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             hosts: AllowedHosts::new(&config.public_url, is_dev),
             headers: HeaderPolicy::new(&origins, https)?,
             site: Site::new(config),
@@ -129,7 +152,7 @@ impl AppState {
             hub,
             db,
             life,
-        })
+        })))
     }
 }
 
