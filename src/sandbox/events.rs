@@ -36,6 +36,8 @@ pub(crate) struct Event {
     pub(crate) id: String,
     pub(crate) thin_id: String,
     pub(crate) kind: String,
+    /// It is shown without its type.
+    pub(crate) odd: bool,
     pub(crate) created: i64,
     pub(crate) session: String,
     pub(crate) snapshot: Value,
@@ -67,7 +69,7 @@ impl Event {
                 "id": self.cause.request_id,
                 "idempotency_key": self.cause.idempotency_key,
             },
-            "type": self.kind,
+            "type": (!self.odd).then_some(&self.kind),
         })
     }
 
@@ -131,6 +133,7 @@ impl World {
             id: format!("evt_{id}"),
             thin_id: format!("evt_test_{id}"),
             kind,
+            odd: plan.odd,
             created,
             session: session.to_owned(),
             snapshot,

@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     TwoSecrets,
     /// Delivered as a thin event.
     Thin,
+    /// The event has no type, wherever it is shown.
+    Odd,
 }
 
 impl Kind {
@@ -56,7 +58,8 @@ impl Kind {
             | Self::Shuffle
             | Self::Drop
             | Self::TwoSecrets
-            | Self::Thin => true,
+            | Self::Thin
+            | Self::Odd => true,
         }
     }
 }

@@ -59,6 +59,7 @@ pub(crate) struct EventPlan {
     pub(crate) shuffle: Option<usize>,
     pub(crate) second_secret: Option<String>,
     pub(crate) thin: bool,
+    pub(crate) odd: bool,
 }
 
 impl CallPlan {
@@ -94,6 +95,7 @@ impl EventPlan {
                 self.second_secret = Some(other.to_owned());
             }
             Kind::Thin => self.thin = true,
+            Kind::Odd => self.odd = true,
             _ => {}
         }
     }
