@@ -13,15 +13,22 @@ use tokio::time::{Instant, sleep};
 use url::{Host, Url};
 
 use super::{
-    Priority, Reply, Settings, StripeError, answer::Answer, bucket::Bucket, form::Form, types::Wire,
+    JobLine, Priority, Reply, Settings, StripeError, answer::Answer, bucket::Bucket, form::Form,
+    types::Wire,
 };
 
 /// A connection idle for longer is not used again, lest Stripe is just closing it.
 const IDLE: Duration = Duration::from_secs(30);
+/// When it is worth trying again after the line of jobs was too long.
+const LINE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Talks to Stripe. Clones share connections and the limit on calls.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client {
+    shared: Arc<Shared>,
+    /// Where jobs wait for those of other processes.
+    line: Option<Arc<dyn JobLine>>,
+}
 
 struct Shared {
     http: reqwest::Client,
@@ -32,7 +39,7 @@ struct Shared {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("settings", &self.0.settings)
+            .field("settings", &self.shared.settings)
             .finish_non_exhaustive()
     }
 }
@@ -114,16 +121,28 @@ impl Client {
             .build()
             .map_err(|_| StripeError::Settings { what: "TLS set-up" })?;
         let bucket = Bucket::new(settings.rate_per_second);
-        Ok(Self(Arc::new(Shared {
-            http,
-            settings,
-            bucket,
-        })))
+        Ok(Self {
+            shared: Arc::new(Shared {
+                http,
+                settings,
+                bucket,
+            }),
+            line: None,
+        })
+    }
+
+    /// The same client, whose jobs wait in this line, too.
+    #[must_use]
+    pub fn with_line(self, line: Arc<dyn JobLine>) -> Self {
+        Self {
+            line: Some(line),
+            ..self
+        }
     }
 
     /// Makes the call, again where that is safe and may help, within the caller's patience.
     pub(super) async fn call<T: Wire>(&self, call: Call<'_>) -> Result<Reply<T>, StripeError> {
-        let settings = &self.0.settings;
+        let settings = &self.shared.settings;
         let deadline = Instant::now()
             + match call.priority {
                 Priority::Person => settings.person_patience,
@@ -152,8 +171,28 @@ impl Client {
     }
 
     async fn wait_for_turn(&self, call: &Call<'_>, deadline: Instant) -> Result<(), StripeError> {
-        let turn = self.0.bucket.take(call.priority, deadline).await;
-        turn.inspect_err(|error| count(call.name, error.as_str()))
+        let turn = async {
+            if call.priority == Priority::Job {
+                self.wait_in_line(deadline).await?;
+            }
+            self.shared.bucket.take(call.priority, deadline).await
+        };
+        turn.await
+            .inspect_err(|error| count(call.name, error.as_str()))
+    }
+
+    /// Jobs of all processes have one rate together, so that people always have room.
+    async fn wait_in_line(&self, deadline: Instant) -> Result<(), StripeError> {
+        let Some(line) = &self.line else {
+            return Ok(());
+        };
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let place = line.take_place(self.shared.settings.jobs_per_second, patience);
+        let wait = place.await.ok_or(StripeError::RateLimited {
+            retry_after: LINE_PAUSE,
+        })?;
+        sleep(wait).await;
+        Ok(())
     }
 
     async fn attempt<T: Wire>(
@@ -164,7 +203,7 @@ impl Client {
         let mut request = self.request(call)?;
         let asked = Instant::now();
         let left = deadline.saturating_duration_since(asked);
-        *request.timeout_mut() = Some(left.min(self.0.settings.timeout));
+        *request.timeout_mut() = Some(left.min(self.shared.settings.timeout));
         let outcome = self.exchange(request, asked).await;
         let result = match &outcome {
             Ok(reply) if reply.replayed => "replayed",
@@ -191,14 +230,14 @@ impl Client {
         request: Request,
         asked: Instant,
     ) -> Result<Reply<T>, Failure> {
-        let settings = &self.0.settings;
-        let response = self.0.http.execute(request).await.map_err(broken)?;
+        let settings = &self.shared.settings;
+        let response = self.shared.http.execute(request).await.map_err(broken)?;
         let answer = Answer::read(response, asked.elapsed(), settings.largest_answer).await?;
         answer.decode(settings.secret_key.expose_secret())
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request, StripeError> {
-        let mut url = self.0.settings.base.clone();
+        let mut url = self.shared.settings.base.clone();
         url.path_segments_mut()
             .map_err(|()| StripeError::Settings {
                 what: "base address",

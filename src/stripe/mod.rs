@@ -8,6 +8,7 @@ mod error;
 pub mod event;
 mod form;
 mod json;
+mod line;
 mod params;
 mod reply;
 mod settings;
@@ -20,6 +21,7 @@ mod tests;
 pub use client::Client;
 pub use error::{ApiError, StripeError};
 pub use event::{Event, EventKind, NotAnEvent, Snapshot};
+pub use line::JobLine;
 pub use params::{
     CreateSession, Created, DocumentOptions, DocumentType, ListEvents, ListReports, ListSessions,
     Page, ProvidedDetails, SessionType, UpdateSession,

@@ -19,6 +19,8 @@ pub struct Settings {
     pub version: &'static str,
     /// Calls a second for the whole process; as many may go at once after a pause.
     pub rate_per_second: u32,
+    /// Calls a second for the jobs of all processes together, one after the other.
+    pub jobs_per_second: u32,
     /// The longest a connection may take to be made.
     pub connect_timeout: Duration,
     /// The longest a single attempt may take, answer read to its end.
@@ -47,6 +49,8 @@ impl Settings {
             version: PINNED_VERSION,
             // Below the 25 a second Stripe allows in test mode and on any one endpoint.
             rate_per_second: 20,
+            // Half of it, so that people always have room.
+            jobs_per_second: 10,
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(6),
             max_retries: 2,

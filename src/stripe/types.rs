@@ -181,7 +181,7 @@ pub struct List<T> {
     pub data: Vec<T>,
     /// Whether there is another page after this one.
     pub has_more: bool,
-    /// Where the next page starts (`starting_after`): the last item's id, readable or not.
+    /// Where the next page starts (`starting_after`): the last id there is, be its item readable or not.
     pub last_id: Option<String>,
     /// How many items could not be read. One odd item must not hide the other ninety-nine.
     pub skipped: usize,
@@ -197,7 +197,7 @@ impl<T: Wire> Wire for List<T> {
         let data: Vec<T> = objects.iter().filter_map(T::from_object).collect();
         Some(Self {
             has_more: object.flag("has_more").unwrap_or(false),
-            last_id: objects.last().and_then(|last| identifier(last, "id")),
+            last_id: objects.iter().rev().find_map(|it| identifier(it, "id")),
             skipped: items.len() - data.len(),
             data,
         })

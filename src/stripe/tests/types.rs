@@ -193,6 +193,14 @@ fn one_odd_item_does_not_hide_the_others_or_the_next_page() {
 }
 
 #[test]
+fn the_next_page_is_found_even_if_the_last_item_has_no_id() {
+    let list = json!({"object": "list", "has_more": true, "data": [session(), {"id": 5}, "x"]});
+    let list: List<VerificationSession> = read_as(&list).unwrap();
+    assert_eq!(list.last_id.as_deref(), Some("vs_1"));
+    assert_eq!(list.skipped, 2);
+}
+
+#[test]
 fn an_empty_list_is_a_list_and_anything_else_is_not() {
     let empty: List<VerificationSession> = read_as(&json!({"data": []})).unwrap();
     assert!(empty.data.is_empty() && !empty.has_more && empty.last_id.is_none());
