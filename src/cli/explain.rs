@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::database::find_database;
 use crate::{
-    domain::{SessionId, Status, UserStatus, advice},
+    domain::{SessionId, Status, UserStatus, advice, refresh::TRIES_BEFORE_ALARM},
     store::{
         self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, Usage, find_person,
         find_session_owner, list_attempts, list_deliveries, list_history, list_people,
@@ -198,6 +198,12 @@ fn error_code(record: &AttemptRecord) -> Option<String> {
     record.knowledge.verdict().and_then(|verdict| verdict.error)
 }
 
+/// Asked about so often in vain that somebody should look.
+fn is_unsettled(record: &AttemptRecord) -> bool {
+    let tries = u32::try_from(record.refresh_tries).unwrap_or(0);
+    record.refresh_due_at.is_some() && tries >= TRIES_BEFORE_ALARM
+}
+
 /// What happens next to one attempt.
 fn next(record: &AttemptRecord) -> String {
     if record.gone_at.is_some() {
@@ -212,6 +218,13 @@ fn next(record: &AttemptRecord) -> String {
     }
     if let Some(due) = record.refresh_due_at {
         let asked = record.refresh_tries;
+        if is_unsettled(record) {
+            return format!(
+                "Stripe was asked {asked} times and does not settle it: look at the session in Stripe's Dashboard; it is \
+                 asked again at {}",
+                time(due)
+            );
+        }
         return format!(
             "Stripe is asked at {} (asked {asked} times so far)",
             time(due)
@@ -358,6 +371,7 @@ impl Attempt {
             "unknown_status": record.unknown_status,
             "refresh_due_at": record.refresh_due_at,
             "refresh_tries": record.refresh_tries,
+            "unsettled": is_unsettled(record),
             "current": record.current,
             "lease_until": record.lease_until,
             "gone_at": record.gone_at,

@@ -6,7 +6,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{self, Db},
+    domain::refresh::TRIES_BEFORE_ALARM,
+    store::{self, Db, StoreError, Worker},
     verification::Verifier,
 };
 
@@ -17,16 +18,14 @@ const EVERY: Duration = Duration::from_secs(1);
 pub async fn run_refresh(verifier: Verifier, db: Db, shutdown: CancellationToken) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut worker = None;
     let mut reachable = true;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let step = verifier.refresh_due(Duration::ZERO).await;
-        if let Ok(age) = store::oldest_doubt_seconds(&db).await {
-            metrics::gauge!("verigate_oldest_doubt_seconds").set(age);
-        }
+        let step = step(&verifier, &db, &mut worker).await;
         // A database that is away is told once, not every second.
         if let Err(error) = &step
             && reachable
@@ -41,4 +40,14 @@ pub async fn run_refresh(verifier: Verifier, db: Db, shutdown: CancellationToken
         }
         reachable = step.is_ok();
     }
+}
+
+async fn step(verifier: &Verifier, db: &Db, worker: &mut Option<Worker>) -> Result<(), StoreError> {
+    let worker = Worker::ensure(worker, db).await?;
+    verifier.refresh_due(worker, Duration::ZERO).await?;
+    let (age, unsettled) = store::measure_doubts(db, TRIES_BEFORE_ALARM).await?;
+    metrics::gauge!("verigate_oldest_doubt_seconds").set(age);
+    metrics::gauge!("verigate_unsettled_sessions")
+        .set(u32::try_from(unsettled).map_or(f64::MAX, f64::from));
+    Ok(())
 }

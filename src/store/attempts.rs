@@ -215,22 +215,30 @@ impl TryFrom<ClaimRow> for Claim {
     }
 }
 
-/// Claims up to `limit` refreshes that are due `ahead` of the database's now, for `hold`: a worker that dies in between leaves them due again then.
+/// Claims up to `limit` refreshes that are due `ahead` of the database's now, for `hold`. What a worker claimed that is
+/// gone is due at once.
 pub async fn claim_refreshes(
     db: &Db,
+    worker: i32,
     limit: i64,
     ahead: Duration,
     hold: Duration,
 ) -> Result<Vec<Claim>, StoreError> {
+    // A claim is never due later than its hold, so only those are looked at that could be one.
     let rows = sqlx::query_as!(
         ClaimRow,
         r#"UPDATE verifications SET
-               refresh_due_at = now() + make_interval(secs => $2) + make_interval(secs => $3)
+               refresh_claimed_by = $1,
+               refresh_due_at = now() + make_interval(secs => $3) + make_interval(secs => $4)
            WHERE id IN (
                SELECT id FROM verifications
-               WHERE refresh_due_at <= now() + make_interval(secs => $2) AND session_id IS NOT NULL
-               ORDER BY refresh_due_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+               WHERE session_id IS NOT NULL
+                 AND refresh_due_at <= now() + make_interval(secs => $3) + make_interval(secs => $4)
+                 AND (refresh_due_at <= now() + make_interval(secs => $3)
+                      OR (refresh_claimed_by IS NOT NULL AND NOT worker_is_there(refresh_claimed_by)))
+               ORDER BY refresh_due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
            RETURNING id, session_id AS "session_id!", hinted, refresh_tries"#,
+        worker,
         limit,
         ahead.as_secs_f64(),
         hold.as_secs_f64(),
@@ -244,6 +252,7 @@ pub async fn claim_refreshes(
 pub async fn defer_refresh(db: &Db, attempt: AttemptId, delay: Duration) -> Result<(), StoreError> {
     sqlx::query!(
         r#"UPDATE verifications SET
+               refresh_claimed_by = NULL,
                refresh_due_at = now() + make_interval(secs => $2), refresh_tries = refresh_tries + 1
            WHERE id = $1 AND refresh_due_at IS NOT NULL"#,
         attempt.0,

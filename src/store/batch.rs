@@ -133,7 +133,8 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
                    read_as_of = t.read_as_of, read_until = t.read_until, reads_told = t.reads_told::jsonb,
                    unknown_status = t.unknown_status, hinted = t.hinted, answered = t.answered,
                    doubt_since = CASE WHEN t.doubtful THEN COALESCE(v.doubt_since, now()) END,
-                   refresh_due_at = now() + make_interval(secs => t.refresh_in), refresh_tries = t.refresh_tries,
+                   refresh_due_at = now() + make_interval(secs => t.refresh_in), refresh_claimed_by = NULL,
+                   refresh_tries = t.refresh_tries,
                    gone_at = CASE WHEN t.gone THEN COALESCE(v.gone_at, now()) END,
                    current = t.current, updated_at = now()
                FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],

@@ -13,9 +13,11 @@ mod budget;
 mod connection;
 mod error;
 mod hand_offs;
+mod healing;
 mod idempotency;
 mod journal;
 mod limits;
+mod line;
 mod oidc_logins;
 mod outbox;
 mod outbox_deliveries;
@@ -50,12 +52,18 @@ pub use error::StoreError;
 pub use hand_offs::{
     HandOffRecord, HandOffToKeep, find_hand_off, insert_hand_off, renew_hand_off, spend_hand_off,
 };
+pub use healing::{
+    Ending, HealTimes, Healer, HealingRecord, Holder, ShownSession, Standing, ask_for_healing,
+    claim_healing, end_healing, find_healing, find_unknown_events, list_shown, list_unsearched,
+    note_all_swept, note_events_heard, note_recent_swept, note_searched,
+};
 pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
 pub use journal::{EventRecord, Outcome, record_events, record_history};
 pub use limits::{
     NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations, record_creation,
     take_extra_attempt, view_usage, wait_of_network, wait_of_person,
 };
+pub use line::take_place;
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
 pub use outbox::{Message, MessageListing, NewMessage, Position, list_messages, write_messages};
 pub use outbox_deliveries::{
@@ -69,7 +77,7 @@ pub use records::{
 pub use users::{LockedUser, find_user, lock_owners, lock_person, lock_user};
 pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,
-    lock_verifications, oldest_doubt_seconds,
+    lock_verifications, measure_doubts,
 };
 pub use views::{PersonView, find_person_view, find_standing};
 pub use workers::Worker;

@@ -314,13 +314,17 @@ pub async fn absorb_unclaimed(
     super::spend_reservations(tx, &[attempt]).await
 }
 
-/// Age of the oldest doubt in seconds; zero when there is none.
-pub async fn oldest_doubt_seconds(db: &Db) -> Result<f64, StoreError> {
-    let age = sqlx::query_scalar!(
-        r#"SELECT COALESCE(EXTRACT(EPOCH FROM now() - min(doubt_since)), 0)::float8 AS "age!"
-           FROM verifications WHERE doubt_since IS NOT NULL"#
+/// Age in seconds of the oldest doubt, zero when there is none, and how many sessions were asked about so often in vain that
+/// somebody should look.
+pub async fn measure_doubts(db: &Db, tries_before_alarm: u32) -> Result<(f64, i64), StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT COALESCE(EXTRACT(EPOCH FROM now() - min(doubt_since)), 0)::float8
+                   FROM verifications WHERE doubt_since IS NOT NULL) AS "age!",
+                  (SELECT count(*) FROM verifications
+                   WHERE refresh_due_at IS NOT NULL AND refresh_tries >= $1) AS "unsettled!""#,
+        i32::try_from(tries_before_alarm).unwrap_or(i32::MAX),
     )
     .fetch_one(db.pool())
     .await?;
-    Ok(age)
+    Ok((row.age, row.unsettled))
 }

@@ -3,9 +3,15 @@
 //! What a worker claims carries its number. A claim whose number nobody holds is orphaned, and can be taken over at
 //! once, however the worker ended.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
 
 use super::{Db, StoreError, budget::LOCK_OF_WORKERS};
+
+/// A connection that has not answered for so long is no sign of life.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A worker's sign of life.
 #[derive(Debug)]
@@ -33,6 +39,18 @@ impl Worker {
         }
     }
 
+    /// The number of a worker that is there: this one's, or a new one's that takes its place.
+    pub async fn ensure(worker: &mut Option<Self>, db: &Db) -> Result<i32, StoreError> {
+        if let Some(worker) = worker
+            && worker.is_alive().await
+        {
+            return Ok(worker.id);
+        }
+        let started = timeout(PATIENCE, Self::start(db)).await;
+        let started = started.unwrap_or(Err(StoreError::TimedOut))?;
+        Ok(worker.insert(started).id)
+    }
+
     /// Its number.
     pub fn id(&self) -> i32 {
         self.id
@@ -40,6 +58,7 @@ impl Worker {
 
     /// Is the connection still there, and with it the number?
     pub async fn is_alive(&mut self) -> bool {
-        self.connection.ping().await.is_ok()
+        let answer = timeout(PATIENCE, self.connection.ping()).await;
+        matches!(answer, Ok(Ok(())))
     }
 }

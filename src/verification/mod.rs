@@ -1,4 +1,4 @@
-//! The use cases, and the one door for a status change: start, hear, look, refresh and manage.
+//! The use cases, and the one door for a status change: start, hear, look, refresh, heal and manage.
 //!
 //! Everything that changes a status goes through `observe`: an observation is merged into its session's row, and
 //! the row's status, the history, the reports and the person's status follow in the same transaction.
@@ -8,10 +8,12 @@ mod ask;
 mod books;
 mod flight;
 mod hand_off;
+mod heal;
 mod hear;
 mod intake;
 mod lease;
 mod limits;
+mod line;
 mod manage;
 mod observe;
 mod open;
@@ -31,6 +33,7 @@ use url::Url;
 use crate::{store::Db, stripe};
 
 pub use hand_off::{Asked, Brought, Followed, HandOff, Link, NewHandOff, new_mark};
+pub use heal::{HealError, HealOrder, HealReport, HealedBy};
 pub use hear::{HearError, Heard};
 pub use intake::{Committer, Intake};
 pub use limits::{Limits, Outlook, Tries};
@@ -69,6 +72,8 @@ pub struct Verifier {
 impl Verifier {
     /// Wires the use cases to a database and to Stripe.
     pub fn new(db: Db, stripe: stripe::Client, settings: Settings) -> Self {
+        let line = line::SharedLine::new(db.clone(), settings.livemode);
+        let stripe = stripe.with_line(Arc::new(line));
         Self {
             db,
             stripe,

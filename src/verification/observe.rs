@@ -57,7 +57,7 @@ pub(super) struct Merged {
 
 impl Verifier {
     /// Merges any number of readings in a transaction of its own.
-    pub(super) async fn merge_all(&self, readings: Vec<Reading>) -> Result<Merged, StoreError> {
+    pub(super) async fn merge_all(&self, readings: &[Reading]) -> Result<Merged, StoreError> {
         let readings: Vec<&Reading> = readings.iter().collect();
         let readings = &readings;
         again_if_lost(|| async move {

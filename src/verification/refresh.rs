@@ -57,9 +57,10 @@ impl Verifier {
         Ok(())
     }
 
-    /// One step of the refresh worker: asks Stripe about every session that is due `ahead` of the database's now.
-    pub async fn refresh_due(&self, ahead: Duration) -> Result<Refreshed, StoreError> {
-        let claims = store::claim_refreshes(&self.db, STEP.into(), ahead, CLAIM_HOLD).await?;
+    /// One step of a refresh worker: asks Stripe about every session that is due `ahead` of the database's now.
+    pub async fn refresh_due(&self, worker: i32, ahead: Duration) -> Result<Refreshed, StoreError> {
+        let step = STEP.into();
+        let claims = store::claim_refreshes(&self.db, worker, step, ahead, CLAIM_HOLD).await?;
         let asked = claims.len();
         let deferred = stream::iter(claims)
             .map(|claim| self.refresh_one(claim))
@@ -140,7 +141,7 @@ impl Verifier {
             naming,
             observation,
         };
-        self.merge_all(vec![reading]).await?;
+        self.merge_all(&[reading]).await?;
         Ok(())
     }
 }

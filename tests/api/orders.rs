@@ -21,6 +21,8 @@ use crate::{
     world::{World, read, rows, verifier},
 };
 
+/// Nobody else is there who could take over what it claims.
+const WORKER: i32 = 1;
 /// Parts that the orders are run in, side by side.
 const LANES: usize = 6;
 /// The sessions of the walk over HTTP.
@@ -43,7 +45,7 @@ async fn settle(process: &Verifier, pool: &PgPool) {
             return;
         }
         let ahead = Duration::from_mins(minutes);
-        while process.refresh_due(ahead).await.unwrap().asked > 0 {
+        while process.refresh_due(WORKER, ahead).await.unwrap().asked > 0 {
             let left = rows(pool).await;
             if left.iter().all(|row| !row.due) {
                 break;
@@ -198,7 +200,7 @@ async fn run(world: &World, attempt: Uuid, events: &[Event], orders: &[Vec<usize
 async fn settle_one(process: &Verifier, pool: &PgPool) -> End {
     for minutes in [1, 10, 100, 1000] {
         let ahead = Duration::from_mins(minutes);
-        process.refresh_due(ahead).await.unwrap();
+        process.refresh_due(WORKER, ahead).await.unwrap();
         let end = end(pool).await;
         if end.settled {
             return end;

@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use verigate::verification::Refreshed;
+use verigate::{
+    domain::refresh::TRIES_BEFORE_ALARM,
+    store::{self, Worker},
+    verification::Refreshed,
+};
 
 use crate::{
+    program::{run, working_folder},
     support::eventually,
-    world::{World, read, verifier},
+    world::{World, read, refresh, verifier},
 };
 
 const ONE: &str = "/v1/identity/verification_sessions/*";
@@ -68,7 +74,9 @@ async fn an_ordinary_life_never_asks_stripe() {
         assert_eq!(due_at(&world).await, None);
     }
     assert_eq!(
-        gateway.verifier.refresh_due(FAR).await.unwrap(),
+        refresh(world.db.url(), &gateway.verifier, FAR)
+            .await
+            .unwrap(),
         Refreshed::default()
     );
     assert_eq!(world.count("POST session").await, 1);
@@ -83,7 +91,9 @@ async fn only_a_late_enough_look_settles_a_doubt() {
     world.hear_all().await;
     let process = world.process();
     assert_eq!(
-        process.refresh_due(Duration::ZERO).await.unwrap(),
+        refresh(world.db.url(), &process, Duration::ZERO)
+            .await
+            .unwrap(),
         Refreshed::default(),
         "not before three seconds"
     );
@@ -95,18 +105,18 @@ async fn only_a_late_enough_look_settles_a_doubt() {
         asked: 1,
         deferred: 0,
     };
-    assert_eq!(process.refresh_due(FAR).await.unwrap(), asked);
+    assert_eq!(refresh(world.db.url(), &process, FAR).await.unwrap(), asked);
     let row = &world.rows().await[0];
     assert!(row.doubtful && row.due, "{row:?}");
     assert_eq!(row.tries, 1);
 
-    assert_eq!(process.refresh_due(FAR).await.unwrap(), asked);
+    assert_eq!(refresh(world.db.url(), &process, FAR).await.unwrap(), asked);
     let row = &world.rows().await[0];
     assert!(!row.doubtful && !row.due, "{row:?}");
     assert_eq!(row.status.as_deref(), Some("requires_input"));
     assert_eq!(row.error_code.as_deref(), Some("selfie_manipulated"));
     assert_eq!(
-        process.refresh_due(FAR).await.unwrap(),
+        refresh(world.db.url(), &process, FAR).await.unwrap(),
         Refreshed::default()
     );
 }
@@ -130,7 +140,7 @@ async fn a_stripe_that_does_not_answer_is_asked_again_later_each_time() {
     for (fault, wait) in faults.into_iter().zip([6, 12, 24, 48]) {
         world.sandbox.fault(fault).await;
         let before = now(&world).await;
-        let step = process.refresh_due(FAR).await.unwrap();
+        let step = refresh(world.db.url(), &process, FAR).await.unwrap();
         assert_eq!((step.asked, step.deferred), (1, 1));
         let after = now(&world).await;
         let due = due_at(&world).await.unwrap();
@@ -138,7 +148,13 @@ async fn a_stripe_that_does_not_answer_is_asked_again_later_each_time() {
         assert!(due >= before + wait, "{due} {before} {wait}");
         assert!(due <= after + wait + wait / 4, "{due} {after} {wait}");
     }
-    assert_eq!(process.refresh_due(FAR).await.unwrap().deferred, 0);
+    assert_eq!(
+        refresh(world.db.url(), &process, FAR)
+            .await
+            .unwrap()
+            .deferred,
+        0
+    );
     let row = &world.rows().await[0];
     assert!(!row.doubtful && !row.due && row.tries == 0, "{row:?}");
 }
@@ -159,7 +175,7 @@ async fn two_workers_never_ask_twice_for_one_session() {
         let process = world.process();
         let mut asked = 0;
         loop {
-            let step = process.refresh_due(FAR).await.unwrap();
+            let step = refresh(world.db.url(), &process, FAR).await.unwrap();
             if step.asked == 0 {
                 return asked;
             }
@@ -181,7 +197,10 @@ async fn what_is_claimed_is_asked_for_at_once() {
     let held = json!({ "kind": "latency", "ms": 60_000, "path": ONE, "times": 0 });
     world.sandbox.fault(held).await;
     let process = world.process();
-    let step = tokio::spawn(async move { process.refresh_due(Duration::from_secs(10)).await });
+    let step = tokio::spawn({
+        let url = world.db.url().to_owned();
+        async move { refresh(&url, &process, Duration::from_secs(10)).await }
+    });
     let claimed =
         "SELECT count(*) FROM verifications WHERE refresh_due_at > now() + interval '20 seconds'";
     eventually("every claim is a call", async || {
@@ -207,8 +226,14 @@ async fn a_hint_is_a_reason_to_ask_once() {
         .act(&session, "outcome", &json!({ "case": "success" }))
         .await;
     world.pass(10).await;
-    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 1);
-    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 0);
+    assert_eq!(
+        refresh(world.db.url(), &process, FAR).await.unwrap().asked,
+        1
+    );
+    assert_eq!(
+        refresh(world.db.url(), &process, FAR).await.unwrap().asked,
+        0
+    );
     assert_eq!(world.rows().await[0].status.as_deref(), Some("verified"));
 }
 
@@ -219,9 +244,71 @@ async fn a_session_that_stripe_does_not_have_is_asked_for_once() {
     world.hear_all().await;
     world.sandbox.control("/_reset", &json!({})).await;
     let process = world.process();
-    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 1);
+    assert_eq!(
+        refresh(world.db.url(), &process, FAR).await.unwrap().asked,
+        1
+    );
     let row = &world.rows().await[0];
     assert!(row.gone && !row.due && !row.doubtful, "{row:?}");
     assert_eq!(row.status.as_deref(), Some("verified"), "gone is no status");
-    assert_eq!(process.refresh_due(FAR).await.unwrap().asked, 0);
+    assert_eq!(
+        refresh(world.db.url(), &process, FAR).await.unwrap().asked,
+        0
+    );
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_claimed_is_taken_over_at_once_and_what_a_living_one_did_is_not() {
+    let world = World::new().await;
+    many_in_doubt(&world, 2).await;
+    let url = SecretString::from(world.db.url().to_owned());
+    let db = store::connect(&url, 1).unwrap();
+    let worker = Worker::start(&db).await.unwrap();
+    let (soon, hold) = (Duration::from_secs(10), Duration::from_mins(1));
+    let claims = store::claim_refreshes(&db, worker.id(), 16, soon, hold).await;
+    assert_eq!(claims.unwrap().len(), 2);
+    let process = world.process();
+    let asked = refresh(world.db.url(), &process, soon).await.unwrap().asked;
+    assert_eq!(asked, 0, "the worker lives");
+    drop(worker);
+    // Postgres notices that its connection is gone, and no time has to pass but that.
+    let asked = eventually("they are taken over", async || {
+        let asked = refresh(world.db.url(), &process, Duration::ZERO).await;
+        let asked = asked.unwrap().asked;
+        (asked > 0).then_some(asked)
+    })
+    .await;
+    assert_eq!(asked, 2);
+    assert_eq!(world.count("GET one").await, 2);
+}
+
+#[tokio::test]
+async fn a_session_that_stripe_does_not_settle_is_counted_and_explained() {
+    let world = World::new().await;
+    let session = in_doubt(&world).await;
+    world.hear_all().await;
+    let url = SecretString::from(world.db.url().to_owned());
+    let db = store::connect(&url, 1).unwrap();
+    let (_, unsettled) = store::measure_doubts(&db, TRIES_BEFORE_ALARM)
+        .await
+        .unwrap();
+    assert_eq!(unsettled, 0);
+    let tried =
+        "UPDATE verifications SET refresh_tries = 8, refresh_due_at = now() + interval '1 hour'";
+    sqlx::raw_sql(tried).execute(world.db.pool()).await.unwrap();
+    let (_, unsettled) = store::measure_doubts(&db, TRIES_BEFORE_ALARM)
+        .await
+        .unwrap();
+    assert_eq!(unsettled, 1);
+    let folder = working_folder();
+    let variables = [("DATABASE_URL", world.db.url())];
+    let said = run(&["explain", &session], &variables, folder.path()).stdout;
+    let said = String::from_utf8(said).unwrap();
+    assert!(
+        said.contains("asked 8 times and does not settle it"),
+        "{said}"
+    );
+    let said = run(&["explain", &session, "--json"], &variables, folder.path()).stdout;
+    let said: Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said[0]["attempts"][0]["unsettled"], true);
 }

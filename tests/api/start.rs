@@ -9,7 +9,7 @@ use crate::{
     sandbox::support::TestSandbox,
     stripe::FakeStripe,
     support::{database::TestDb, eventually},
-    world::{Gateway, World, ada_starts, read, rows, verifier},
+    world::{Gateway, World, ada_starts, read, refresh, rows, verifier},
 };
 
 const SESSIONS: &str = "/v1/identity/verification_sessions";
@@ -339,8 +339,8 @@ async fn a_hint_answered_by_an_unknown_status_does_not_loop() {
     process.hear(&read(&hint)).await.unwrap();
     let far = std::time::Duration::from_hours(2);
     let asked = [
-        process.refresh_due(far).await.unwrap().asked,
-        process.refresh_due(far).await.unwrap().asked,
+        refresh(db.url(), &process, far).await.unwrap().asked,
+        refresh(db.url(), &process, far).await.unwrap().asked,
     ];
     assert_eq!(asked, [1, 0]);
     let rows = rows(db.pool()).await;

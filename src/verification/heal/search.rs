@@ -1,0 +1,46 @@
+//! Attempts that never got their session: a process died between Stripe's making it and our noting it.
+//!
+//! Most are found in the list of sessions, by the attempt that each names. What is left is asked for one by one, and once.
+
+use super::{A_PAGE, HealError, HealedBy, Round, report::count};
+use crate::{
+    domain::AttemptId,
+    store,
+    stripe::{ListSessions, Page, Priority},
+};
+
+/// In one round. Somebody who clicks again finds their session by themselves.
+const MOST: u8 = 50;
+
+impl Round<'_> {
+    /// Looks for the sessions of attempts that have none and that nobody is at.
+    pub(super) async fn search(&mut self) -> Result<(), HealError> {
+        let (db, ahead) = (&self.verifier.db, self.order.ahead);
+        let livemode = self.healer.livemode;
+        let waiting = store::list_unsearched(db, livemode, MOST.into(), ahead).await?;
+        self.report.attempts_searched += count(waiting.len());
+        for attempt in waiting {
+            self.search_for(attempt).await?;
+            store::note_searched(&self.verifier.db, attempt).await?;
+        }
+        Ok(())
+    }
+
+    async fn search_for(&mut self, attempt: AttemptId) -> Result<(), HealError> {
+        let list = ListSessions {
+            client_reference_id: Some(attempt.to_string()),
+            page: Page {
+                limit: Some(A_PAGE),
+                ..Page::default()
+            },
+            ..ListSessions::default()
+        };
+        let client = self.verifier.stripe.clone();
+        let reply = self.ask(client.list_sessions(&list, Priority::Job)).await?;
+        let mut found = reply.value.data;
+        // Visitors of a static link choose their own client_reference_id; metadata needs our key.
+        let name = attempt.to_string();
+        found.retain(|session| session.attempt() == Some(name.as_str()));
+        self.read_page(&found, reply.as_of, HealedBy::Search).await
+    }
+}
