@@ -3,6 +3,7 @@
 mod app;
 mod endpoints;
 mod environment;
+mod heal;
 mod jwt;
 mod limits;
 mod native;
@@ -89,6 +90,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Who is told of changes.
     pub endpoints: EndpointsConfig,
+    /// `HEAL_EVERY`: how often what deliveries missed is looked for, if at all.
+    pub heal_every: Option<Duration>,
     /// `IDLE_TIMEOUT`: how long a connection may take to say what it wants.
     pub idle_timeout: Duration,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
@@ -200,6 +203,7 @@ impl Config {
         let allowed_origins = origins::read(reader);
         let limits = LimitsConfig::read(reader);
         let endpoints = EndpointsConfig::read(reader);
+        let heal_every = heal::read_heal_every(reader);
         let idle_timeout = reader.parsed("IDLE_TIMEOUT", |text| parse::seconds(text, 1..=600));
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
@@ -218,6 +222,7 @@ impl Config {
             allowed_origins: allowed_origins?.unwrap_or_default(),
             limits: limits?,
             endpoints: endpoints?,
+            heal_every: heal_every?,
             idle_timeout: Duration::from_secs(idle_timeout?.unwrap_or(IDLE_TIMEOUT)),
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]
