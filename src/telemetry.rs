@@ -69,6 +69,16 @@ where
 const SECONDS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
+/// For how long a status was wrong: from a minute to as long as Stripe keeps events.
+const DAYS: &[f64] = &[
+    60.0,
+    600.0,
+    3600.0,
+    21_600.0,
+    86_400.0,
+    259_200.0,
+    2_592_000.0,
+];
 /// Measurements are kept one by one until they are counted, so a server that nobody scrapes has to count, too.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -95,6 +105,10 @@ impl Metrics {
 fn install() -> Result<Metrics, metrics_exporter_prometheus::BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .set_buckets_for_metric(
+            Matcher::Full("verigate_healed_after_seconds".to_owned()),
+            DAYS,
+        )?
         .install_recorder()?;
     let counted = handle.clone();
     thread::spawn(move || {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "dev")]
 mod dev;
+mod heal;
 mod policies;
 mod signals;
 
@@ -15,7 +16,7 @@ use url::Url;
 
 #[cfg(feature = "dev")]
 pub use self::dev::{database, dev};
-pub use self::signals::interrupted;
+pub use self::{heal::heal, signals::interrupted};
 use crate::{
     clock::Clock,
     config::Config,
@@ -137,12 +138,7 @@ impl App {
         let hub = Hub::new(life.clone());
         let mut jobs = JoinSet::new();
         jobs.spawn(hub.clone().run(self.db.clone()));
-        jobs.spawn(jobs::run_refresh(
-            self.verifier.clone(),
-            self.db.clone(),
-            jobs_end.clone(),
-        ));
-
+        self.spawn_askers(&mut jobs, &jobs_end);
         if !self.config.endpoints.all.is_empty() {
             let outbox = jobs::Outbox::new(&self.config.endpoints, self.clock.clone())?;
             jobs.spawn(jobs::run_outbox(outbox, self.db.clone(), jobs_end.clone()));
