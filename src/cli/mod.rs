@@ -2,6 +2,7 @@
 
 mod database;
 mod explain;
+mod heal;
 mod health;
 mod keys;
 mod messages;
@@ -62,6 +63,12 @@ enum Command {
     /// List the messages that applications have not taken, and deliver some once more
     #[command(subcommand)]
     Messages(messages::Messages),
+    /// Look for what no delivery told of: all of it, now, beside running servers
+    Heal {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Say why a person or a session is in the state it is in
     Explain {
         /// The person's id in your application, or a session's, which begins with vs_
@@ -119,6 +126,7 @@ impl Command {
             }
             Self::Keys(keys) => keys.run(lookup).await,
             Self::Messages(messages) => messages.run(lookup).await,
+            Self::Heal { json } => heal::run(lookup, json).await,
             Self::Explain { subject, json } => explain::run(lookup, &subject, json).await,
         }
     }
