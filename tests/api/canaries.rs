@@ -20,7 +20,7 @@ use verigate::{clock::Clock, stripe::signature};
 
 use crate::{
     program::{Program, RawAnswer, request, run, send, working_folder},
-    support::{PATIENCE, outage::OwnPostgres},
+    support::{PATIENCE, eventually, outage::OwnPostgres},
 };
 
 /// What every canary begins with; nothing else does.
@@ -186,6 +186,9 @@ const CREATE: &str = "POST /v1/identity/verification_sessions ";
 const LIST: &str = "GET /v1/identity/verification_sessions?";
 const READ: &str = "GET /v1/identity/verification_sessions/";
 const KEY: &str = "POST /v1/ephemeral_keys ";
+const EVENTS: &str = "GET /v1/events?";
+/// What is found when the server starts.
+const MISSED: &str = "vs_PlainMarkerMissed";
 
 impl FakeStripe {
     async fn start() -> Self {
@@ -204,6 +207,23 @@ impl FakeStripe {
     /// From now on it answers so, whatever follows in the request.
     fn says(&self, to: &'static str, answer: String) {
         self.state.lock().unwrap().answers.insert(to, answer);
+    }
+}
+
+/// Something happens before the server is there.
+fn miss_some(stripe: &FakeStripe) {
+    let mut missed = session("missed", "verified", Some("missed"));
+    missed["id"] = json!(MISSED);
+    missed["last_verification_report"]["id"] = json!("vr_PlainMarkerMissed");
+    let event = json!({
+        "id": "evt_PlainMarkerMissed", "object": "event", "created": 1, "livemode": false,
+        "type": "identity.verification_session.verified", "data": { "object": missed },
+        "request": { "id": "req_1", "idempotency_key": canary("missedidempotencykey") },
+    });
+    for (to, item) in [(EVENTS, event), (LIST, missed)] {
+        let odd = json!({ "id": 5, "member": canary("misseditem") });
+        let list = json!({ "object": "list", "has_more": false, "data": [item, odd] });
+        stripe.says(to, answer("200 OK", "", &list.to_string()));
     }
 }
 
@@ -975,6 +995,22 @@ impl Walk {
         }
     }
 
+    /// What the server reads when it starts: what happened while it was not there.
+    async fn be_healed(&mut self, database: &str) {
+        let pool = PgPool::connect(database).await.unwrap();
+        let healed =
+            "SELECT EXISTS (SELECT FROM healing h JOIN verifications v ON v.session_id = $1
+                      WHERE (h.report ->> 'strangers')::integer = 1)";
+        eventually("what was missed is found", async || {
+            let healed = sqlx::query_scalar(healed).bind(MISSED);
+            let healed: bool = healed.fetch_one(&pool).await.unwrap();
+            healed.then_some(())
+        })
+        .await;
+        let mut stripe = self.stripe.state.lock().unwrap();
+        stripe.answers.retain(|to, _| ![EVENTS, LIST].contains(to));
+    }
+
     /// A whole life of one person, with everything that can go wrong on the way.
     async fn live(&mut self) {
         self.see_the_pages().await;
@@ -1007,8 +1043,10 @@ async fn no_secret_and_nothing_about_a_person_comes_out_anywhere_else() {
     let mut variables = SERVER.to_vec();
     variables.extend(settings.iter().map(|(name, value)| (*name, value.as_str())));
 
+    miss_some(&stripe);
     let mut program = Program::start(&["dev"], &variables, folder);
     let mut walk = Walk::begin(program.greeted().await, stripe);
+    walk.be_healed(&settings[0].1).await;
     walk.live().await;
     let known = "verigate_webhook_deliveries_total";
     walk.scrape(&mut program, "metrics are served address=", known)

@@ -16,6 +16,7 @@ mod dev;
 mod endpoints;
 mod explain;
 mod hand_off;
+mod heal;
 mod intake;
 mod limits;
 mod matrix;

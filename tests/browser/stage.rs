@@ -218,6 +218,7 @@ fn setting(name: &str) -> Option<String> {
     let value = match name {
         "BIND_ADDR" | "SANDBOX_ADDR" => "127.0.0.1:0",
         "SHUTDOWN_DELAY" => "0",
+        "HEAL_EVERY" => "none",
         "APP_NAME" => "Acme",
         "APP_URL" => "https://acme.example/",
         "ALTERNATIVE_URL" => "https://acme.example/in-person",
