@@ -10,6 +10,7 @@
 
 mod converge;
 mod crash;
+mod heal;
 mod machine;
 mod page;
 mod plan;
@@ -35,6 +36,7 @@ const USAGE: &str = "cargo bench --bench load -- WHAT [NUMBER]
   crash      the same while the server dies 20 times and Postgres 5 times
   speed      signed deliveries a second, against a peer and against pgbench; here the number is of connections
   storm      duplicates, deliveries that nobody signed, and one after the other
+  heal       so many sessions finish while the server is down, a tenth of them without an event
   page       the verify page, against a handler that makes the same query and sends as many bytes";
 /// At once, as many as a busy endpoint sees.
 const CONNECTIONS: usize = 64;
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
             };
             run(show_crash(number.unwrap_or(100_000), faults));
         }
+        Some("heal") => run(show_heal(number.unwrap_or(1000), Durability::Durable)),
         Some("speed") => run(speed::speed(
             number.map_or(CONNECTIONS, |it| it as usize),
             3,
@@ -102,9 +105,16 @@ fn test() -> ExitCode {
                 Ok(())
             },
         ),
+        Trial::test(
+            "what_finished_while_the_server_was_down_is_right_after_it_has_started",
+            || {
+                run(show_heal(100, Durability::Throwaway));
+                Ok(())
+            },
+        ),
     ];
     let mut arguments = Arguments::from_args();
-    // Both want the whole machine.
+    // Each wants the whole machine.
     arguments.test_threads = Some(1);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -157,6 +167,26 @@ async fn show_crash(deliveries: u32, faults: Faults) {
         came.lost, came.messages, came.wrongly_told
     );
     assert_eq!((came.lost, came.wrongly_told), (0, 0));
+}
+
+async fn show_heal(people: u32, durability: Durability) {
+    let came = heal::heal(people as usize, durability).await;
+    println!(
+        "{} sessions finished while the server was down, {} without any event; {} were wrong when it started",
+        came.sessions, came.without_event, came.wrong
+    );
+    println!(
+        "all right {:.1} s after its start; Stripe was asked {} times, at most {} times in any second",
+        came.took.as_secs_f64(),
+        came.calls,
+        came.most_calls_in_a_second
+    );
+    println!("the server's report: {}", came.report);
+    assert_eq!(came.sessions, people as usize);
+    assert!(came.wrong > 0 && came.took < heal::WITHIN);
+    assert!(came.most_calls_in_a_second <= heal::CALLS_PER_SECOND);
+    let listed = came.report["by_list"].as_u64();
+    assert!(listed > Some(0) && came.report["by_event"].as_u64() > listed);
 }
 
 fn compare(storm: &[tables::Hash], calm: &[tables::Hash], differences: &[String]) {
