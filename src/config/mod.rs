@@ -12,6 +12,7 @@ mod origins;
 mod parse;
 mod policies;
 mod reader;
+mod retention;
 mod sign_in;
 mod stripe;
 
@@ -34,6 +35,7 @@ pub use self::{
     native::NativeConfig,
     oidc::OidcConfig,
     policies::{Check, CheckType, DocumentOptions, DocumentType, Policies, Policy},
+    retention::RetentionConfig,
     sign_in::SignInConfig,
     stripe::StripeConfig,
 };
@@ -92,6 +94,8 @@ pub struct Config {
     pub endpoints: EndpointsConfig,
     /// `HEAL_EVERY`: how often what deliveries missed is looked for, if at all.
     pub heal_every: Option<Duration>,
+    /// How long things are kept.
+    pub retention: RetentionConfig,
     /// `IDLE_TIMEOUT`: how long a connection may take to say what it wants.
     pub idle_timeout: Duration,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
@@ -204,6 +208,7 @@ impl Config {
         let limits = LimitsConfig::read(reader);
         let endpoints = EndpointsConfig::read(reader);
         let heal_every = heal::read_heal_every(reader);
+        let retention = RetentionConfig::read(reader);
         let idle_timeout = reader.parsed("IDLE_TIMEOUT", |text| parse::seconds(text, 1..=600));
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
@@ -223,6 +228,7 @@ impl Config {
             limits: limits?,
             endpoints: endpoints?,
             heal_every: heal_every?,
+            retention: retention?,
             idle_timeout: Duration::from_secs(idle_timeout?.unwrap_or(IDLE_TIMEOUT)),
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]

@@ -7,6 +7,7 @@ mod limits;
 mod native;
 mod oidc;
 mod policies;
+mod retention;
 mod serve;
 mod sign_in;
 mod sources;
