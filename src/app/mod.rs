@@ -144,6 +144,10 @@ impl App {
             jobs.spawn(jobs::run_outbox(outbox, self.db.clone(), jobs_end.clone()));
         }
         jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
+        let (verifier, db) = (self.verifier.clone(), self.db.clone());
+        jobs.spawn(jobs::run_erasure(verifier, db, jobs_end.clone()));
+        let (db, keep) = (self.db.clone(), self.config.retention.clone());
+        jobs.spawn(jobs::run_retention(db, keep, jobs_end.clone()));
 
         let deliveries = self.verifier.clone().with_db(self.intake_db.clone());
         let (intake, committer) = Intake::new(deliveries, INTAKE_ROOM);

@@ -7,7 +7,7 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::database::find_database;
+use super::{database::find_database, redaction::write_redaction};
 use crate::{
     domain::{SessionId, Status, UserStatus, advice, refresh::TRIES_BEFORE_ALARM},
     store::{
@@ -122,7 +122,10 @@ impl Explanation {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         match &self.person {
             Some(person) => {
-                writeln!(out, "{} (realm {})", person.external_id, person.realm)?;
+                match person.forgotten_at {
+                    Some(at) => writeln!(out, "somebody who was forgotten at {}", time(at))?,
+                    None => writeln!(out, "{} (realm {})", person.external_id, person.realm)?,
+                }
                 let since = person.verified_at.map(|at| format!(", since {}", time(at)));
                 let since = since.unwrap_or_default();
                 writeln!(out, "  status    {}{since}", person.status.as_str())?;
@@ -165,6 +168,7 @@ impl Explanation {
                 "status": person.status.as_str(),
                 "verified_at": person.verified_at,
                 "updated_at": person.updated_at,
+                "forgotten_at": person.forgotten_at,
             })),
             "checks": self.usage.map(|usage| json!({
                 "today": usage.today,
@@ -285,10 +289,7 @@ impl Attempt {
                 record.open_hints
             )?;
         }
-        let redaction = record.knowledge.redaction.as_str();
-        if redaction != "none" {
-            writeln!(out, "  redaction {redaction}")?;
-        }
+        write_redaction(out, record)?;
         if let Some(gone) = record.gone_at {
             writeln!(out, "  gone      since {}", time(gone))?;
         }
@@ -362,6 +363,9 @@ impl Attempt {
             "status": record.status.map(Status::as_str),
             "last_error_code": error_code(record),
             "redaction": record.knowledge.redaction.as_str(),
+            "redaction_requested_at": record.redaction_requested_at,
+            "redaction_overdue_at": record.redaction_overdue_at,
+            "redaction_outcome": record.redaction_outcome,
             "reports": record.reports,
             "events_told": record.knowledge.events,
             "reads_told": record.knowledge.reads,
@@ -388,7 +392,7 @@ impl Attempt {
     }
 }
 
-fn time(at: DateTime<Utc>) -> String {
+pub(super) fn time(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 

@@ -2,10 +2,12 @@
 
 mod database;
 mod explain;
+mod forget;
 mod heal;
 mod health;
 mod keys;
 mod messages;
+mod redaction;
 #[cfg(feature = "dev")]
 mod sandbox;
 
@@ -77,6 +79,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Forget a person, for good: nothing of them is left here, and the server has Stripe erase the rest
+    Forget {
+        /// The person's id in your application
+        external_id: String,
+        /// Whose word for them it is, where several people have this id
+        #[arg(long)]
+        realm: Option<String>,
+    },
 }
 
 impl Cli {
@@ -128,6 +138,9 @@ impl Command {
             Self::Messages(messages) => messages.run(lookup).await,
             Self::Heal { json } => heal::run(lookup, json).await,
             Self::Explain { subject, json } => explain::run(lookup, &subject, json).await,
+            Self::Forget { external_id, realm } => {
+                forget::run(lookup, &external_id, realm.as_deref()).await
+            }
         }
     }
 }

@@ -234,6 +234,8 @@ impl From<StartError> for Error {
             }
             StartError::Unavailable => Self::unavailable("unavailable", error),
             StartError::Refused => Self::Upstream(Arc::new(error)),
+            // Whatever signed them in is gone.
+            StartError::Forgotten => Self::Unauthorized,
             StartError::UnknownPolicy | StartError::Broken => Self::internal(error),
         }
     }

@@ -98,6 +98,7 @@ fn backends() -> (Routes<AppState>, OpenApi) {
             routes!(api::cancel_verification),
             routes!(api::redact_verification),
             routes!(api::show_user),
+            routes!(api::delete_user),
             routes!(api::list_user_verifications),
             routes!(api::allow_attempt),
             routes!(api::list_events),

@@ -1,11 +1,15 @@
 //! Background work, each a loop of claim, act, finish.
 
 mod books;
+mod erase;
 mod heal;
 mod outbox;
 mod refresh;
+mod retention;
 
 pub use books::run_books;
+pub use erase::run_erasure;
 pub use heal::run_heal;
 pub use outbox::{Outbox, OutboxError, run_outbox};
 pub use refresh::run_refresh;
+pub use retention::{clear_old, run_retention};

@@ -49,6 +49,8 @@ pub struct VerificationView {
     pub error_code: Option<String>,
     /// How far a redaction is.
     pub redaction: Redaction,
+    /// When somebody asked for one, or when we learnt of it.
+    pub redaction_requested_at: Option<DateTime<Utc>>,
     /// Stripe does not have it any more.
     pub gone: bool,
     /// Finished checks, each of which is billed.
@@ -67,6 +69,7 @@ struct ViewRow {
     status: Option<String>,
     error_code: Option<String>,
     redaction: String,
+    redaction_requested_at: Option<DateTime<Utc>>,
     gone: bool,
     reports: i64,
     created_at: DateTime<Utc>,
@@ -86,6 +89,7 @@ impl TryFrom<ViewRow> for VerificationView {
             error_code: row.error_code,
             redaction: Redaction::parse(&row.redaction)
                 .ok_or_else(|| inconsistent(row.id, "redaction"))?,
+            redaction_requested_at: row.redaction_requested_at,
             gone: row.gone,
             reports: row.reports,
             created_at: row.created_at,
@@ -103,6 +107,7 @@ pub async fn list_verifications(
     let rows = sqlx::query_as!(
         ViewRow,
         r#"SELECT v.id, u.external_id, v.session_id, v.policy, v.status, v.error_code, v.redaction,
+                  (SELECT d.requested_at FROM redactions d WHERE d.verification_id = v.id) AS redaction_requested_at,
                   v.gone_at IS NOT NULL AS "gone!",
                   (SELECT count(*) FROM verification_reports r WHERE r.verification_id = v.id) AS "reports!",
                   v.created_at, v.updated_at
@@ -133,6 +138,7 @@ pub async fn find_verification(
     let row = sqlx::query_as!(
         ViewRow,
         r#"SELECT v.id, u.external_id, v.session_id, v.policy, v.status, v.error_code, v.redaction,
+                  (SELECT d.requested_at FROM redactions d WHERE d.verification_id = v.id) AS redaction_requested_at,
                   v.gone_at IS NOT NULL AS "gone!",
                   (SELECT count(*) FROM verification_reports r WHERE r.verification_id = v.id) AS "reports!",
                   v.created_at, v.updated_at

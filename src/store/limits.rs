@@ -103,17 +103,17 @@ pub async fn view_usage(
     find_usage(&mut tx, user, attempt, livemode).await.map(Some)
 }
 
-/// Allows a person one attempt beyond the limits. False if we have not met them.
-pub async fn allow_attempt(db: &Db, person: &Person) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
+/// Allows a person one attempt beyond the limits. None if we have not met them.
+pub async fn allow_attempt(db: &Db, person: &Person) -> Result<Option<UserId>, StoreError> {
+    let id = sqlx::query_scalar!(
         r#"UPDATE users SET extra_attempts = extra_attempts + 1
-           WHERE realm = $1 AND external_id = $2"#,
+           WHERE realm = $1 AND external_id = $2 RETURNING id"#,
         person.realm,
         person.external_id,
     )
-    .execute(db.pool())
+    .fetch_optional(db.pool())
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(id.map(UserId))
 }
 
 /// Uses one attempt that the operator allowed a locked person.

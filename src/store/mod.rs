@@ -1,7 +1,8 @@
 //! The only SQL, as plain functions: callers compose them in a transaction of their own.
 //!
 //! Rows are locked in one order everywhere, each table by ascending key, so that no two transactions wait for each
-//! other: `stripe_events`, `users`, `verifications`, `verification_history`. A person's row comes before their attempts.
+//! other: `stripe_events`, `users`, `verifications`, `verification_history`, `outbox`, `redactions`. A person's row comes
+//! before their attempts.
 //! Then come the advisory locks, a network's first, and the budget's last of all.
 
 mod api_keys;
@@ -11,6 +12,7 @@ mod batch;
 mod browser_sessions;
 mod budget;
 mod connection;
+mod erasures;
 mod error;
 mod hand_offs;
 mod healing;
@@ -22,6 +24,8 @@ mod oidc_logins;
 mod outbox;
 mod outbox_deliveries;
 mod records;
+mod redactions;
+mod retention;
 mod users;
 mod verifications;
 mod views;
@@ -47,6 +51,10 @@ pub use budget::{
 };
 pub use connection::{
     Db, Listener, MIGRATOR, Tx, connect, connect_intake, has_foreign_tables, listen,
+};
+pub use erasures::{
+    anonymise_user, bare_attempts, delete_belongings, demand_redactions_of, finish_erasures,
+    insert_erasure,
 };
 pub use error::StoreError;
 pub use hand_offs::{
@@ -74,7 +82,18 @@ pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
     list_attempts, list_deliveries, list_history, list_people,
 };
-pub use users::{LockedUser, find_user, lock_owners, lock_person, lock_user};
+pub use redactions::{
+    ClaimedRedaction, RedactionClaim, RedactionOutcome, claim_redactions, count_overdue_redactions,
+    defer_redaction, demand_redactions, end_redaction, end_redactions, follow_redactions,
+    hasten_redactions, is_redaction_kept, keep_redaction, note_overdue_redactions,
+};
+pub use retention::{
+    OldMessages, clear_calls, clear_events, clear_hand_offs, clear_history, clear_oidc_logins,
+    clear_sessions, delete_messages, lock_old_messages, take_turn_to_clear,
+};
+pub use users::{
+    LockedUser, find_user, is_forgotten, lock_known, lock_owners, lock_person, lock_user,
+};
 pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,
     lock_verifications, measure_doubts,

@@ -26,6 +26,8 @@ pub struct PersonRecord {
     pub verified_at: Option<DateTime<Utc>>,
     /// When the status last changed.
     pub updated_at: DateTime<Utc>,
+    /// When they were forgotten: then the names are none.
+    pub forgotten_at: Option<DateTime<Utc>>,
 }
 
 /// An attempt, as kept.
@@ -61,6 +63,12 @@ pub struct AttemptRecord {
     pub lease_until: Option<DateTime<Utc>>,
     /// Since when Stripe does not have it.
     pub gone_at: Option<DateTime<Utc>>,
+    /// When it was asked for that Stripe erases it.
+    pub redaction_requested_at: Option<DateTime<Utc>>,
+    /// Since when that takes too long; none once it is over.
+    pub redaction_overdue_at: Option<DateTime<Utc>>,
+    /// How it ended.
+    pub redaction_outcome: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -96,7 +104,7 @@ pub struct DeliveryRecord {
 /// The people of this name, in every realm.
 pub async fn list_people(db: &Db, external_id: &str) -> Result<Vec<PersonRecord>, StoreError> {
     let ids = sqlx::query_scalar!(
-        r#"SELECT id FROM users WHERE external_id = $1 ORDER BY realm"#,
+        r#"SELECT id FROM users WHERE external_id = $1 AND forgotten_at IS NULL ORDER BY realm"#,
         external_id,
     )
     .fetch_all(db.pool())
@@ -111,7 +119,7 @@ pub async fn list_people(db: &Db, external_id: &str) -> Result<Vec<PersonRecord>
 /// One person by our id.
 pub async fn find_person(db: &Db, user: UserId) -> Result<PersonRecord, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT realm, external_id, status, verified_at, updated_at FROM users WHERE id = $1"#,
+        r#"SELECT realm, external_id, status, verified_at, updated_at, forgotten_at FROM users WHERE id = $1"#,
         user.0,
     )
     .fetch_one(db.pool())
@@ -127,6 +135,7 @@ pub async fn find_person(db: &Db, user: UserId) -> Result<PersonRecord, StoreErr
         })?,
         verified_at: row.verified_at,
         updated_at: row.updated_at,
+        forgotten_at: row.forgotten_at,
     })
 }
 
@@ -161,6 +170,9 @@ struct AttemptRow {
     current: bool,
     lease_until: Option<DateTime<Utc>>,
     gone_at: Option<DateTime<Utc>>,
+    redaction_requested_at: Option<DateTime<Utc>>,
+    redaction_overdue_at: Option<DateTime<Utc>>,
+    redaction_outcome: Option<String>,
     created_at: DateTime<Utc>,
 }
 
@@ -193,6 +205,9 @@ impl TryFrom<AttemptRow> for AttemptRecord {
             current: row.current,
             lease_until: row.lease_until,
             gone_at: row.gone_at,
+            redaction_requested_at: row.redaction_requested_at,
+            redaction_overdue_at: row.redaction_overdue_at,
+            redaction_outcome: row.redaction_outcome,
             created_at: row.created_at,
         })
     }
@@ -214,8 +229,11 @@ pub async fn list_attempts(
                   v.unknown_status, v.hinted - v.answered AS "open_hints!", v.doubt_since,
                   v.refresh_due_at, v.refresh_tries, v.current,
                   CASE WHEN v.lease_until > now() THEN v.lease_until END AS lease_until,
-                  v.gone_at, v.created_at
-           FROM verifications v WHERE v.user_id = $1 OR v.id = $2
+                  v.gone_at, d.requested_at AS "redaction_requested_at?",
+                  CASE WHEN d.ended_at IS NULL THEN d.overdue_at END AS redaction_overdue_at,
+                  d.outcome AS redaction_outcome, v.created_at
+           FROM verifications v LEFT JOIN redactions d ON d.verification_id = v.id
+           WHERE v.user_id = $1 OR v.id = $2
            ORDER BY v.created_at DESC, v.id DESC"#,
         user.map(|user| user.0),
         attempt.map(|attempt| attempt.0),

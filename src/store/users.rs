@@ -21,6 +21,8 @@ pub struct LockedUser {
     pub details_version: i32,
     /// Counts the messages about them.
     pub sequence: i64,
+    /// The row names nobody any more.
+    pub forgotten: bool,
 }
 
 struct UserRow {
@@ -32,6 +34,7 @@ struct UserRow {
     verified_at: Option<DateTime<Utc>>,
     details_version: i32,
     sequence: i64,
+    forgotten: bool,
 }
 
 impl TryFrom<UserRow> for LockedUser {
@@ -54,6 +57,7 @@ impl TryFrom<UserRow> for LockedUser {
             verified_second: row.verified_at.map(|at| at.timestamp()),
             details_version: row.details_version,
             sequence: row.sequence,
+            forgotten: row.forgotten,
         })
     }
 }
@@ -74,7 +78,8 @@ pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, Sto
     .await?;
     let row = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence,
+                  forgotten_at IS NOT NULL AS "forgotten!" FROM users
            WHERE realm = $1 AND external_id = $2 FOR UPDATE"#,
         person.realm,
         person.external_id,
@@ -84,11 +89,27 @@ pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, Sto
     row.try_into()
 }
 
+/// Locks the row of a person, if we have met them.
+pub async fn lock_known(tx: &mut Tx, person: &Person) -> Result<Option<LockedUser>, StoreError> {
+    let row = sqlx::query_as!(
+        UserRow,
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence,
+                  forgotten_at IS NOT NULL AS "forgotten!" FROM users
+           WHERE realm = $1 AND external_id = $2 FOR UPDATE"#,
+        person.realm,
+        person.external_id,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(LockedUser::try_from).transpose()
+}
+
 /// Locks the row of a person we have met.
 pub async fn lock_user(tx: &mut Tx, user: UserId) -> Result<LockedUser, StoreError> {
     let row = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence,
+                  forgotten_at IS NOT NULL AS "forgotten!" FROM users
            WHERE id = $1 FOR UPDATE"#,
         user.0,
     )
@@ -108,7 +129,8 @@ pub async fn lock_owners(
     let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
     let rows = sqlx::query_as!(
         UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence FROM users
+        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence,
+                  forgotten_at IS NOT NULL AS "forgotten!" FROM users
            WHERE id IN (SELECT user_id FROM verifications WHERE session_id = ANY($1)
                         UNION SELECT user_id FROM verifications
                         WHERE id = ANY($2) AND session_id IS NULL AND livemode = $3)
@@ -132,6 +154,17 @@ pub async fn find_user(db: &Db, person: &Person) -> Result<Option<UserId>, Store
     .fetch_optional(db.pool())
     .await?;
     Ok(id.map(UserId))
+}
+
+/// Was this person forgotten?
+pub async fn is_forgotten(db: &Db, user: UserId) -> Result<bool, StoreError> {
+    let forgotten = sqlx::query_scalar!(
+        r#"SELECT forgotten_at IS NOT NULL AS "forgotten!" FROM users WHERE id = $1"#,
+        user.0,
+    )
+    .fetch_one(db.pool())
+    .await?;
+    Ok(forgotten)
 }
 
 pub(super) fn parse_status(id: Uuid, text: Option<&str>) -> Result<Option<Status>, StoreError> {

@@ -92,11 +92,11 @@ pub struct Outlook {
 }
 
 impl Verifier {
-    /// Allows a person one attempt beyond the limits of attempts. False if we have not met them.
+    /// Allows a person one attempt beyond the limits of attempts. None if we have not met them.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn allow_attempt(&self, person: &Person) -> Result<bool, StoreError> {
+    pub async fn allow_attempt(&self, person: &Person) -> Result<Option<UserId>, StoreError> {
         store::allow_attempt(&self.db, person).await
     }
 

@@ -15,9 +15,18 @@ use crate::{
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+pub(super) enum Act {
     Cancel,
     Redact,
+}
+
+/// How far it is with having something erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redacting {
+    /// Stripe is at it, or done.
+    Begun,
+    /// The document is being checked: it is kept, and done once that is over.
+    Kept,
 }
 
 /// Why it was not done. Its causes were logged where they arose.
@@ -61,12 +70,20 @@ impl Verifier {
         self.manage(owner, id, Act::Cancel).await
     }
 
-    /// Has Stripe erase what a verification collected, for good; one that waits for the person is called off by it.
+    /// Has Stripe erase what a verification collected, for good; one that waits for the person is called off by it, and
+    /// one that is being checked is erased after that.
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn redact(&self, owner: Owner<'_>, id: AttemptId) -> Result<(), ManageError> {
-        self.manage(owner, id, Act::Redact).await
+    pub async fn redact(&self, owner: Owner<'_>, id: AttemptId) -> Result<Redacting, ManageError> {
+        match self.manage(owner, id, Act::Redact).await {
+            Ok(()) => Ok(Redacting::Begun),
+            Err(ManageError::Processing) => {
+                self.keep_redaction(id).await.map_err(store_failure)?;
+                Ok(Redacting::Kept)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn manage(&self, owner: Owner<'_>, id: AttemptId, act: Act) -> Result<(), ManageError> {
@@ -77,11 +94,21 @@ impl Verifier {
         }
         let session = view.session_id.filter(|_| !view.gone);
         let session = session.ok_or(ManageError::NoSession)?;
-        match self.act(act, &session).await {
-            Ok(reply) => self.save(&session, &reply, act.cause()).await,
-            Err(error) if error.is_missing() => self.note_gone(&session, act).await,
+        self.carry_out(act, &session, Priority::Person).await
+    }
+
+    /// Asks Stripe, and saves what it says.
+    pub(super) async fn carry_out(
+        &self,
+        act: Act,
+        session: &SessionId,
+        priority: Priority,
+    ) -> Result<(), ManageError> {
+        match self.act(act, session, priority).await {
+            Ok(reply) => self.save(session, &reply, act.cause()).await,
+            Err(error) if error.is_missing() => self.note_gone(session, act).await,
             // Stripe says so in words only; the session itself tells why.
-            Err(error) if error.status() == Some(400) => self.explain(&session, act, &error).await,
+            Err(error) if error.status() == Some(400) => self.explain(session, act, &error).await,
             Err(error) => Err(refusal(&error)),
         }
     }
@@ -90,8 +117,9 @@ impl Verifier {
         &self,
         act: Act,
         session: &SessionId,
+        priority: Priority,
     ) -> Result<Reply<VerificationSession>, StripeError> {
-        let (id, priority) = (session.as_str(), Priority::Person);
+        let id = session.as_str();
         match act {
             Act::Cancel => self.stripe.cancel_session(id, priority).await,
             Act::Redact => self.stripe.redact_session(id, priority).await,
@@ -137,15 +165,20 @@ impl Verifier {
     }
 
     async fn note_gone(&self, session: &SessionId, act: Act) -> Result<(), ManageError> {
+        let saved = self.save_gone(session, act.cause()).await;
+        saved.map_err(store_failure)?;
+        Err(ManageError::NoSession)
+    }
+
+    /// Saves that Stripe has no such session, as was seen when it was asked for this reason.
+    pub(super) async fn save_gone(&self, session: &SessionId, why: &str) -> Result<(), StoreError> {
         let observation = Observation {
-            cause: format!("gone: Stripe has no such session ({})", act.cause()),
+            cause: format!("gone: Stripe has no such session ({why})"),
             source: Source::Gone,
             ..Observation::default()
         };
         let naming = Naming { attempt: None };
-        let saved = self.commit_read(session, naming, observation).await;
-        saved.map_err(store_failure)?;
-        Err(ManageError::NoSession)
+        self.commit_read(session, naming, observation).await
     }
 }
 
@@ -153,7 +186,7 @@ impl Act {
     fn cause(self) -> &'static str {
         match self {
             Self::Cancel => "canceled by the application",
-            Self::Redact => "redacted by the application",
+            Self::Redact => "redacted on request",
         }
     }
 

@@ -1,4 +1,4 @@
-//! The use cases, and the one door for a status change: start, hear, look, refresh, heal and manage.
+//! The use cases, and the one door for a status change: start, hear, look, refresh, heal, manage and erase.
 //!
 //! Everything that changes a status goes through `observe`: an observation is merged into its session's row, and
 //! the row's status, the history, the reports and the person's status follow in the same transaction.
@@ -6,7 +6,9 @@
 mod again;
 mod ask;
 mod books;
+mod erase;
 mod flight;
+mod forget;
 mod hand_off;
 mod heal;
 mod hear;
@@ -32,12 +34,14 @@ use url::Url;
 
 use crate::{store::Db, stripe};
 
+pub use erase::LONGEST_REDACTION;
+pub use forget::{Erasure, forget_person};
 pub use hand_off::{Asked, Brought, Followed, HandOff, Link, NewHandOff, new_mark};
 pub use heal::{HealError, HealOrder, HealReport, HealedBy};
 pub use hear::{HearError, Heard};
 pub use intake::{Committer, Intake};
 pub use limits::{Limits, Outlook, Tries};
-pub use manage::ManageError;
+pub use manage::{ManageError, Redacting};
 pub use policy::{Check, Policies, Policy, UnknownPolicy};
 pub use refresh::Refreshed;
 pub use start::{StartError, StartRequest, Started};

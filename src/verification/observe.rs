@@ -134,6 +134,8 @@ impl Verifier {
         let reported = store::save_news(tx, &news).await?;
         self.settle_reservations(tx, &rows, &reported).await?;
         store::write_messages(tx, &messages).await?;
+        let erasable = rows.iter().map(|(row, _)| (*row, held.is_forgotten(row)));
+        self.follow_redactions(tx, erasable).await?;
         // What is handed out next needs a reservation of its own, even if nothing but a report is new.
         let reported = reported.iter().filter_map(|attempt| held.owner(*attempt));
         for user in reported.chain(news.notified.iter().copied()) {

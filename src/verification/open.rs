@@ -72,6 +72,7 @@ impl Verifier {
             if let Some(opened) = self.fly(&lease).await? {
                 return Ok(opened);
             }
+            self.refuse_forgotten(lease.user).await?;
             restarts += 1;
             if restarts > RESTARTS {
                 tracing::error!(verification.id = %lease.attempt, "no session stays open for this person");
@@ -153,7 +154,7 @@ impl Verifier {
             if current.status == Some(Status::Processing) && !is_over(&current) {
                 return Ok(Turn::Over(StartError::Processing));
             }
-            if !is_over(&current) {
+            if !is_over(&current) && !store::is_redaction_kept(tx, id).await? {
                 if !store::claim_lease(tx, id, wish.holder).await? {
                     return Ok(Turn::Theirs);
                 }
@@ -255,11 +256,13 @@ impl Verifier {
                 Some(mut row) => {
                     let observation = read::answer(reply, None, cause);
                     self.fold(&mut tx, &user, &mut row, &observation).await?;
-                    if lease.settle_policy(&mut tx, told).await? {
+                    if !user.forgotten && lease.settle_policy(&mut tx, told).await? {
                         self.flights.forget(&user.person);
                     }
                     store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
+                    let kept = store::is_redaction_kept(&mut tx, lease.attempt).await?;
                     match Settled::of(&row, session, &reply.value) {
+                        Settled::Open(_) if kept => Settled::Over,
                         // The answer may have told of a report: then the next one is to be reserved.
                         Settled::Open(opened) => {
                             match self.reserve(&mut tx, user.id, lease.attempt).await? {
@@ -380,7 +383,7 @@ fn busy() -> StartError {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
-fn store_failure(error: StoreError) -> StartError {
+pub(super) fn store_failure(error: StoreError) -> StartError {
     tracing::error!(
         error = &error as &dyn std::error::Error,
         "a start could not be saved"

@@ -25,6 +25,12 @@ impl Held {
         }
     }
 
+    /// Is it the row of somebody who was forgotten?
+    pub(super) fn is_forgotten(&self, row: &Verification) -> bool {
+        let user = row.user_id.and_then(|user| self.users.get(&user));
+        user.is_some_and(|user| user.forgotten)
+    }
+
     /// Whose attempt it is.
     pub(super) fn owner(&self, attempt: AttemptId) -> Option<UserId> {
         self.rows.get(&attempt)?.user_id

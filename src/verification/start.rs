@@ -105,6 +105,9 @@ pub enum StartError {
     /// The database cannot be reached.
     #[error("the database cannot be reached; try again")]
     Unavailable,
+    /// They were forgotten while it was under way.
+    #[error("the person was forgotten meanwhile")]
+    Forgotten,
     /// A row is not as we write it, or the attempt broke off.
     #[error("the start broke off; see the log")]
     Broken,

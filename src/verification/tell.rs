@@ -56,12 +56,14 @@ impl Endpoints {
     ) -> Vec<NewMessage> {
         let message = |kind, user: UserId, row: &Verification| {
             let wanted = self.0.iter().filter(|it| it.types.contains(&kind));
+            // Nothing is told of somebody who was forgotten.
+            let whose = held.users.get(&user).filter(|it| !it.forgotten)?;
             Some(NewMessage {
                 user,
                 sequence: 0,
                 livemode: row.livemode,
                 kind,
-                data: whole_state(held.users.get(&user)?, people.get(&user)?, row),
+                data: whole_state(whose, people.get(&user)?, row),
                 endpoints: wanted.map(|endpoint| endpoint.name.clone()).collect(),
             })
         };

@@ -379,9 +379,22 @@ async fn an_attempt_the_operator_allows_is_used_once_however_many_click() {
     let spare = "SELECT extra_attempts::bigint FROM users";
     shop.try_in_vain("ada").await;
     let operator = shop.process();
-    assert!(!operator.allow_attempt(&person("nobody")).await.unwrap());
-    assert!(operator.allow_attempt(&person("ada")).await.unwrap());
-    assert!(operator.allow_attempt(&person("ada")).await.unwrap());
+    let nobody = operator.allow_attempt(&person("nobody")).await.unwrap();
+    assert_eq!(nobody, None);
+    assert!(
+        operator
+            .allow_attempt(&person("ada"))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        operator
+            .allow_attempt(&person("ada"))
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(shop.count(spare).await, 2);
     assert_eq!(
         operator.outlook(&person("ada")).await.unwrap().tries,

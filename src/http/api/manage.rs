@@ -6,7 +6,6 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use uuid::Uuid;
 
 use super::{
     Backend,
@@ -16,7 +15,10 @@ use super::{
     problem::Problem,
     verifications::{Verification, find_verification},
 };
-use crate::{http::error::Error, verification::ManageError};
+use crate::{
+    http::error::Error,
+    verification::{ManageError, Redacting},
+};
 
 /// Call a verification off
 ///
@@ -42,14 +44,16 @@ pub(crate) async fn cancel_verification(
 
 /// Have everything erased that a verification collected
 ///
-/// For good: Stripe erases within four days, and a verification that waits for the person is called off by it. The
-/// verdict stays.
+/// For good: Stripe erases within four days, and a verification that waits for the person is called off by it. While the
+/// document is being checked Stripe erases nothing: then the request is kept, and done once that is over. The verdict
+/// stays.
 #[utoipa::path(
     post, path = "/v1/verifications/{id}/redact", tag = "verifications",
     params(("id" = Uuid, Path, description = "The verification.")),
     responses(
         (status = 200, description = "Stripe erases it.", body = Verification),
-        (status = 409, description = "The document is being checked (`verification_processing`), Stripe does not erase it in this state (`verification_not_open`), or has no session of it (`verification_without_session`).", content_type = "application/problem+json", body = Problem),
+        (status = 202, description = "The document is being checked; Stripe is asked to erase it once that is over.", body = Verification),
+        (status = 409, description = "Stripe does not erase it in this state (`verification_not_open`), or has no session of it (`verification_without_session`).", content_type = "application/problem+json", body = Problem),
         (status = 502, description = "Stripe refused; the log says why.", content_type = "application/problem+json", body = Problem),
     ),
     security(("api_key" = ["verifications:manage"])),
@@ -58,9 +62,13 @@ pub(crate) async fn redact_verification(
     _key: ApiKey<Manage>,
     State(backend): State<Backend>,
     VerificationId(id): VerificationId,
-) -> Result<Json<Verification>, Error> {
-    backend.verifier.redact(backend.owner(), id).await?;
-    find_verification(&backend, id).await.map(Json)
+) -> Result<(StatusCode, Json<Verification>), Error> {
+    let status = match backend.verifier.redact(backend.owner(), id).await? {
+        Redacting::Begun => StatusCode::OK,
+        Redacting::Kept => StatusCode::ACCEPTED,
+    };
+    let verification = find_verification(&backend, id).await?;
+    Ok((status, Json(verification)))
 }
 
 /// Allow a person one more attempt
@@ -90,10 +98,10 @@ pub(crate) async fn allow_attempt(
             let (verifier, person) = (backend.verifier.clone(), backend.person(user_id));
             let work = async move {
                 let known = verifier.allow_attempt(&person).await?;
-                known.then_some(()).ok_or(Error::NotFound)
+                known.ok_or(Error::NotFound)
             };
-            // It has no id of its own: that it was done is all there is to know.
-            claimed.run(work, |()| Uuid::nil()).await?;
+            // It has no id of its own. The person's lets the call be forgotten with them.
+            claimed.run(work, |user| user.0).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         Turn::Done(_) => Ok((StatusCode::NO_CONTENT, [(REPLAYED, YES)]).into_response()),

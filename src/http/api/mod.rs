@@ -2,6 +2,7 @@
 
 mod document;
 mod events;
+mod forget;
 mod hand_offs;
 mod idempotent;
 mod input;
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) use self::{
     document::{about, complete, show_docs, show_document},
     events::*,
+    forget::*,
     hand_offs::*,
     manage::*,
     problem::word_problem,

@@ -39,6 +39,9 @@ pub(crate) struct Verification {
     last_error: Option<LastError>,
     /// How far the erasure is.
     redaction: RedactionStatus,
+    /// When it was asked for; it may have to wait for the end of a check.
+    #[schema(required)]
+    redaction_requested_at: Option<DateTime<Utc>>,
     /// Stripe's session, `vs_…`, by which the Dashboard finds it.
     #[schema(required)]
     session_id: Option<String>,
@@ -181,6 +184,7 @@ impl From<VerificationView> for Verification {
             status: view.status.map(Into::into),
             last_error: LastError::of(view.error_code),
             redaction: view.redaction.into(),
+            redaction_requested_at: view.redaction_requested_at,
             session_id: view.session_id.map(|id| id.as_str().to_owned()),
             gone: view.gone,
             reports: view.reports,
