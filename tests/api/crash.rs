@@ -8,11 +8,16 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::time::timeout;
+use verigate::{
+    domain::{Client, Person, Scope},
+    verification::StartRequest,
+};
 
 use crate::{
     process::Process,
     sandbox::support::id,
     support::{PATIENCE, eventually},
+    v1::make_key,
     world::World,
 };
 
@@ -22,6 +27,7 @@ const LIST: Call = Call("GET", SESSIONS);
 const READ: Call = Call("GET", "/v1/identity/verification_sessions/*");
 const CHANGE: Call = Call("POST", "/v1/identity/verification_sessions/*");
 const CLOSE: Call = Call("POST", "/v1/identity/verification_sessions/*/cancel");
+const REDACT: Call = Call("POST", "/v1/identity/verification_sessions/*/redact");
 const KEY: Call = Call("POST", "/v1/ephemeral_keys");
 
 /// Every row of a table, or the whole of it against writing.
@@ -31,6 +37,8 @@ const USERS: &str = "LOCK TABLE users IN SHARE MODE";
 const HISTORY: &str = "LOCK TABLE verification_history IN SHARE MODE";
 const REPORTS: &str = "LOCK TABLE verification_reports IN SHARE MODE";
 const EVENTS: &str = "LOCK TABLE stripe_events IN SHARE MODE";
+const LINKS: &str = "LOCK TABLE hand_offs IN SHARE MODE";
+const ERASURES: &str = "LOCK TABLE erasures IN SHARE MODE";
 const OUTBOX: &str = "LOCK TABLE outbox IN SHARE MODE";
 
 /// A call to Stripe.
@@ -551,4 +559,109 @@ async fn killed_while_stripe_is_asked_about_a_doubt() {
 #[tokio::test]
 async fn killed_with_the_word_that_settles_a_doubt() {
     refresh_killed(Step::Then(READ, ROWS_OF_USERS)).await;
+}
+
+/// What leads to the person who is to be forgotten; nothing else holds it.
+const MARK: &str = "zq8f";
+
+/// Somebody whom an application knows, and their open session.
+async fn somebody(world: &World) -> String {
+    let person = Person {
+        realm: "app".to_owned(),
+        external_id: MARK.to_owned(),
+        email: Some(format!("{MARK}@example.com")),
+    };
+    let request = StartRequest::new(person, Client::Modal);
+    let started = world.process().start(&request).await.unwrap();
+    started.session.to_string()
+}
+
+/// Asks that they be forgotten; no status if the server did not live to answer.
+async fn forget(process: &Process, key: &str) -> Option<StatusCode> {
+    let address = format!("{}/v1/users/{MARK}", process.origin);
+    let request = process.http.delete(address).bearer_auth(key);
+    request.send().await.ok().map(|answer| answer.status())
+}
+
+/// Does any row of any table hold the mark?
+async fn is_marked(world: &World) -> bool {
+    let dump = "SELECT coalesce(string_agg(query_to_xml( \
+            format('SELECT * FROM %I.%I', table_schema, table_name), true, false, '')::text, ''), '') LIKE '%' || $1 || '%' \
+        FROM information_schema.tables WHERE table_schema = 'public'";
+    let found = sqlx::query_scalar(dump)
+        .bind(MARK)
+        .fetch_one(world.db.pool());
+    found.await.unwrap()
+}
+
+/// Forgetting somebody: after the crash they are there as before or gone, and never in between; whoever asks again
+/// finds nobody in the end, and Stripe has erased all of it.
+async fn forgetting_killed(step: Step) {
+    let world = World::new().await;
+    world.stop_the_clockwork().await;
+    let session = somebody(&world).await;
+    let key = &make_key(&world, &Scope::ALL).await;
+    assert!(is_marked(&world).await);
+    let process = Process::start(&world).await;
+    let process = kill_at(&world, process, step, async |process: &Process| {
+        forget(process, key).await;
+        // What comes next is the job's.
+        pending::<()>().await;
+    })
+    .await;
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM erasures")
+        .fetch_one(world.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(is_marked(&world).await, left == 0);
+    eventually("nobody is left to be forgotten", async || {
+        let status = forget(&process, key).await;
+        (status == Some(StatusCode::NOT_FOUND)).then_some(())
+    })
+    .await;
+    eventually("Stripe erases", async || {
+        let theirs = world.sessions().await;
+        (!theirs[0]["redaction"].is_null()).then_some(())
+    })
+    .await;
+    world.act(&session, "finish", &json!({})).await;
+    for event in world.events().await {
+        assert_eq!(process.deliver(&event).await, Some(StatusCode::OK));
+    }
+    let finished = "SELECT count(*) = 1 AND count(finished_at) = 1 FROM erasures";
+    wait_for(&world, "it is noted that it is over", finished).await;
+    let over = "SELECT count(*) = 1 AND min(outcome) = 'redacted' FROM redactions";
+    wait_for(&world, "the redaction is over", over).await;
+    assert!(!is_marked(&world).await);
+    assert_eq!(world.rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn killed_before_anything_of_a_person_is_forgotten() {
+    forgetting_killed(Step::Locked(USERS)).await;
+}
+
+#[tokio::test]
+async fn killed_while_a_person_is_half_forgotten() {
+    forgetting_killed(Step::Locked(LINKS)).await;
+}
+
+#[tokio::test]
+async fn killed_before_it_is_committed_that_a_person_is_forgotten() {
+    forgetting_killed(Step::Locked(ERASURES)).await;
+}
+
+#[tokio::test]
+async fn killed_before_stripe_is_asked_to_erase_their_session() {
+    forgetting_killed(Step::Before(REDACT)).await;
+}
+
+#[tokio::test]
+async fn killed_before_stripe_answers_that_it_erases() {
+    forgetting_killed(Step::After(REDACT)).await;
+}
+
+#[tokio::test]
+async fn killed_before_it_is_saved_that_stripe_erases() {
+    forgetting_killed(Step::Then(REDACT, ROWS_OF_VERIFICATIONS)).await;
 }

@@ -98,6 +98,8 @@ fn rows() -> Vec<Row> {
             404,
         ),
         row("GET", "/v1/users/{user_id}", Key(Scope::Read), 200),
+        // Nobody's: Ada shall still be there for the next caller.
+        row("DELETE", "/v1/users/{user_id}", Key(Scope::Manage), 404),
         row("GET", "/v1/events", Key(Scope::Read), 200),
         row(
             "GET",
@@ -306,9 +308,13 @@ impl Hers {
             // Hers shall be as it is for the next caller.
             _ => uuid::Uuid::nil().to_string(),
         };
+        let person = match row.method {
+            "DELETE" => "nobody",
+            _ => "ada",
+        };
         row.route
             .replace("{id}", &id)
-            .replace("{user_id}", "ada")
+            .replace("{user_id}", person)
             .replace("{token}", "of-nobody")
             .replace("{file}", "no.css")
     }

@@ -48,6 +48,20 @@ impl Log {
     }
 }
 
+/// Whatever happens after this can be asked for.
+pub(crate) fn log_from_now_on() {
+    LazyLock::force(&LOG);
+}
+
+/// Every line so far that holds this text.
+pub(crate) fn logged_with(text: &str) -> Vec<Value> {
+    let all = String::from_utf8(LOG.0.lock().unwrap().clone()).unwrap();
+    let lines = all.lines().filter(|line| line.contains(text));
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
 #[tokio::test]
 async fn a_request_is_told_by_its_id_and_its_route_and_never_by_what_was_typed() {
     let log = &*LOG;

@@ -37,12 +37,10 @@ async fn nothing_is_called_off_while_the_document_is_checked_nor_after_the_verdi
     let how = json!({ "case": "success_async" });
     // Our own row still says that the person is to act.
     api.world.act(&session, "outcome", &how).await;
-    for act in ["cancel", "redact"] {
-        let refused = api
-            .post(&format!("/v1/verifications/{attempt}/{act}"))
-            .await;
-        refused.is_problem(409, "verification_processing");
-    }
+    let refused = api
+        .post(&format!("/v1/verifications/{attempt}/cancel"))
+        .await;
+    refused.is_problem(409, "verification_processing");
     // The refusal taught us the state, at the latest when a second has passed.
     eventually("the state is known", async || {
         let path = format!("/v1/verifications/{attempt}");
@@ -56,6 +54,35 @@ async fn nothing_is_called_off_while_the_document_is_checked_nor_after_the_verdi
         .post(&format!("/v1/verifications/{attempt}/cancel"))
         .await;
     refused.is_problem(409, "verification_not_open");
+}
+
+#[tokio::test]
+async fn an_erasure_asked_for_while_the_document_is_checked_is_accepted_and_done_later() {
+    let api = Api::start().await;
+    api.world.stop_the_clockwork().await;
+    let (attempt, session) = api.click("ada").await;
+    let how = json!({ "case": "success_async" });
+    api.world.act(&session, "outcome", &how).await;
+    let one = format!("/v1/verifications/{attempt}");
+    assert_eq!(
+        api.get(&one).await.body["redaction_requested_at"],
+        json!(null)
+    );
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let answer = api.post(&format!("{one}/redact")).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert_eq!(answer.body["redaction"], "none");
+        kept.push(answer.body["redaction_requested_at"].clone());
+    }
+    assert!(kept[0].is_string() && kept[0] == kept[1], "{kept:?}");
+    api.world.act(&session, "finish", &json!({})).await;
+    api.world.hear_all().await;
+    eventually("it is erased by the running server", async || {
+        (api.get(&one).await.body["redaction"] == "processing").then_some(())
+    })
+    .await;
+    assert_eq!(api.get(&one).await.body["status"], "verified");
 }
 
 #[tokio::test]

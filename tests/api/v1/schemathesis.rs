@@ -74,10 +74,10 @@ async fn nobody_who_reads_the_description_is_caught_out() {
     let output = run(programs.join("st"), &arguments, LIMIT).await;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("9 selected"), "every call was tried: {said}");
+    assert!(said.contains("10 selected"), "every call was tried: {said}");
     // Calls that reached somebody leave a trace.
-    let listed = api.get("/v1/verifications").await.body;
-    let all = listed["data"].as_array().unwrap();
-    let touched = all.iter().any(|one| one["redaction"] != "none");
+    let touched = "SELECT EXISTS (SELECT FROM verifications WHERE redaction <> 'none')";
+    let touched = sqlx::query_scalar(touched).fetch_one(api.world.db.pool());
+    let touched: bool = touched.await.unwrap();
     assert!(touched, "only empty addresses were called: {said}");
 }
