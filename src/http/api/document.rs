@@ -83,7 +83,8 @@ pub(crate) fn about() -> OpenApi {
 pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let has_id = path.contains('{');
-        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
             add_problems(operation, has_id);
         }
     }
