@@ -144,10 +144,7 @@ impl App {
             jobs.spawn(jobs::run_outbox(outbox, self.db.clone(), jobs_end.clone()));
         }
         jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
-        let (verifier, db) = (self.verifier.clone(), self.db.clone());
-        jobs.spawn(jobs::run_erasure(verifier, db, jobs_end.clone()));
-        let (db, keep) = (self.db.clone(), self.config.retention.clone());
-        jobs.spawn(jobs::run_retention(db, keep, jobs_end.clone()));
+        self.start_erasing(&mut jobs, &jobs_end);
 
         let deliveries = self.verifier.clone().with_db(self.intake_db.clone());
         let (intake, committer) = Intake::new(deliveries, INTAKE_ROOM);
@@ -191,6 +188,14 @@ impl App {
         self.db.close().await;
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// What is to go goes: at Stripe on request, and here by age.
+    fn start_erasing(&self, all: &mut JoinSet<()>, end: &CancellationToken) {
+        let (verifier, db) = (self.verifier.clone(), self.db.clone());
+        all.spawn(jobs::run_erasure(verifier, db, end.clone()));
+        let (db, keep) = (self.db.clone(), self.config.retention.clone());
+        all.spawn(jobs::run_retention(db, keep, end.clone()));
     }
 }
 

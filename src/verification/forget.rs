@@ -36,10 +36,10 @@ impl Verifier {
     /// A start that was under way while its person was forgotten must not make them anew.
     pub(super) async fn refuse_forgotten(&self, user: UserId) -> Result<(), StartError> {
         let forgotten = store::is_forgotten(&self.db, user).await;
-        match forgotten.map_err(store_failure)? {
-            true => Err(StartError::Forgotten),
-            false => Ok(()),
+        if forgotten.map_err(store_failure)? {
+            return Err(StartError::Forgotten);
         }
+        Ok(())
     }
 }
 

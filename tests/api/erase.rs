@@ -13,11 +13,11 @@ use verigate::{
 
 use crate::{
     deliveries::Delivery,
-    program::{run, working_folder},
+    program::{Program, run, working_folder},
     sandbox::support::id,
     support::{database::TestDb, eventually},
     telling,
-    world::{World, ada_starts, read},
+    world::{World, ada_starts, http_client, read},
 };
 
 /// Longer than any backoff.
@@ -415,4 +415,36 @@ async fn a_canceled_session_that_stripe_does_not_erase_and_one_it_does_not_have_
         case.is("none", outcome).await;
         assert_eq!(replica.erase(FAR).await, 0);
     }
+}
+
+#[tokio::test]
+async fn a_running_server_shows_how_many_take_too_long() {
+    let case = Case::open().await;
+    case.redact().await;
+    case.run("UPDATE redactions SET begun_at = begun_at - interval '97 hours'")
+        .await;
+    let folder = working_folder();
+    let variables = [
+        ("DATABASE_URL", case.world.db.url()),
+        ("STRIPE_API_BASE", &case.world.sandbox.base),
+        ("BIND_ADDR", "127.0.0.1:0"),
+        ("METRICS_ADDR", "127.0.0.1:0"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let mut program = Program::start(&["dev"], &variables, folder.path());
+    let told = "\"metrics are served\",\"address\":\"";
+    let address = program.word_after(told).await;
+    let address = format!("http://{}/metrics", address.split('"').next().unwrap());
+    let shows = async |number: &str| {
+        eventually("the metric", async || {
+            let scraped = http_client().get(&address).send().await.ok()?;
+            let text = scraped.text().await.ok()?;
+            let line = format!("verigate_redactions_overdue {number}\n");
+            text.contains(&line).then_some(())
+        })
+        .await;
+    };
+    shows("1").await;
+    let raised = program.logged();
+    assert!(raised.contains("within four days"), "{raised}");
 }

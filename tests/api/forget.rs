@@ -185,10 +185,8 @@ async fn delete(api: &Api, person: &str) -> v1::Answer {
     v1::answer(api.signed(Method::DELETE, &format!("/v1/users/{person}"))).await
 }
 
-/// Hands a person over with everything that can be said of them, signs their browser in, and has them verified and try
-/// again under another policy. Then something of theirs stands in every column that can hold it.
-async fn plant(api: &Api, who: &str) -> (Uuid, Vec<String>) {
-    let pool = api.world.db.pool();
+/// Hands a person over with everything that can be said of them, and signs their browser in.
+async fn hand_over(api: &Api, who: &str) {
     let wanted = json!({
         "user_id": who, "email": format!("{who}@example.com"), "label": format!("Mrs {who}"),
         "return_url": format!("https://shop.example/{who}"),
@@ -199,16 +197,20 @@ async fn plant(api: &Api, who: &str) -> (Uuid, Vec<String>) {
     let handed = v1::answer(request.json(&wanted)).await;
     assert_eq!(handed.status, 201, "{handed:?}");
     let link = handed.body["url"].as_str().unwrap();
-    let followed = api
-        .gateway
-        .http
-        .post(link)
-        .header("sec-fetch-site", "same-origin");
-    assert_eq!(followed.send().await.unwrap().status(), 303);
+    let followed = api.gateway.http.post(link);
+    let followed = followed
+        .header("sec-fetch-site", "same-origin")
+        .send()
+        .await;
+    assert_eq!(followed.unwrap().status(), 303);
     let allow = api
         .signed(Method::POST, &format!("/v1/users/{who}/allow-attempt"))
         .header("idempotency-key", format!("allow-{who}"));
     assert_eq!(v1::answer(allow).await.status, 204);
+}
+
+/// One verification that failed and was called off, and one that passed; gives their sessions.
+async fn verify(api: &Api, who: &str) -> [String; 2] {
     let (failed, first) = api.click(who).await;
     api.come_to(&first, "failure").await;
     let canceled = api
@@ -222,33 +224,29 @@ async fn plant(api: &Api, who: &str) -> (Uuid, Vec<String>) {
     })
     .await;
     api.come_to(&second, "success").await;
-    let sessions = vec![first, second];
+    [first, second]
+}
+
+/// A person with something of theirs in every column that can hold it.
+async fn plant(api: &Api, who: &str) -> (Uuid, [String; 2]) {
+    hand_over(api, who).await;
+    let sessions = verify(api, who).await;
+    let pool = api.world.db.pool();
     let user: Uuid = sqlx::query_scalar("SELECT id FROM users WHERE external_id = $1")
         .bind(who)
         .fetch_one(pool)
         .await
         .unwrap();
-    sqlx::query(
-        "INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id) \
-         SELECT 'shop', user_id, sequence, id FROM outbox WHERE user_id = $1",
-    )
-    .bind(user)
-    .execute(pool)
-    .await
-    .unwrap();
     for statement in [
-        "UPDATE outbox_deliveries SET failure = $2 WHERE user_id = $1",
+        "INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id, failure) \
+         SELECT 'shop', user_id, sequence, id, $2 FROM outbox WHERE user_id = $1",
         "UPDATE verifications SET parameters = jsonb_build_object('provided_details', $2::text), \
              policies_asked = ARRAY[$2] WHERE user_id = $1",
         "UPDATE verification_history SET cause = cause || $2 \
              WHERE verification_id IN (SELECT id FROM verifications WHERE user_id = $1)",
     ] {
-        let planted = sqlx::query(statement)
-            .bind(user)
-            .bind(who)
-            .execute(pool)
-            .await;
-        assert!(planted.unwrap().rows_affected() > 0, "{statement}");
+        let planted = sqlx::query(statement).bind(user).bind(who).execute(pool);
+        assert!(planted.await.unwrap().rows_affected() > 0, "{statement}");
     }
     (user, sessions)
 }
@@ -272,6 +270,49 @@ async fn shop() -> Api {
     let scopes = verigate::domain::Scope::ALL;
     api.key = make_key_with(&api.world, &scopes, &["https://shop.example"]).await;
     api
+}
+
+/// Nobody finds them any more, and no row of theirs is left but the bare ones.
+async fn assert_shown_nowhere(api: &Api, who: &str, user: Uuid, session: &str) {
+    for table in [
+        "hand_offs",
+        "browser_sessions",
+        "outbox",
+        "outbox_deliveries",
+    ] {
+        let theirs = format!("FROM {table} WHERE user_id = '{user}'");
+        assert_eq!(count(api.world.db.pool(), &theirs).await, 0, "{table}");
+    }
+    for path in ["", "/verifications"] {
+        let gone = api.get(&format!("/v1/users/{who}{path}")).await;
+        gone.is_problem(404, "not_found");
+    }
+    for path in ["/v1/verifications", "/v1/events"] {
+        let listed = api.get(path).await.body;
+        let all = listed["data"].as_array().unwrap();
+        assert!(!all.is_empty() && !all.iter().any(|it| it.to_string().contains(session)));
+    }
+    delete(api, who).await.is_problem(404, "not_found");
+}
+
+/// Stripe erases all of it, and tells; the erasure is noted as over.
+async fn see_it_through(api: &Api, sessions: &[String], reference: &Value) {
+    eventually("Stripe erases all of it", async || {
+        let theirs = api.world.sessions().await;
+        let asked = theirs.iter().filter(|it| !it["redaction"].is_null());
+        (asked.count() == sessions.len()).then_some(())
+    })
+    .await;
+    for session in sessions {
+        api.world.act(session, "finish", &json!({})).await;
+    }
+    api.world.hear_all().await;
+    let reference = reference.as_str().unwrap();
+    let finished = format!("FROM erasures WHERE id = '{reference}' AND finished_at IS NOT NULL");
+    eventually("it is noted that it is over", async || {
+        (count(api.world.db.pool(), &finished).await == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -301,51 +342,15 @@ async fn nothing_of_a_person_is_left_anywhere_and_everything_of_the_others_is() 
     assert_eq!(answer.body["verifications"], 2);
     // From this moment on.
     assert_eq!(tables_with(pool, &ada).await, Vec::<String>::new());
-    for table in [
-        "hand_offs",
-        "browser_sessions",
-        "outbox",
-        "outbox_deliveries",
-    ] {
-        let theirs = format!("FROM {table} WHERE user_id = '{user}'");
-        assert_eq!(count(pool, &theirs).await, 0, "{table}");
-    }
     assert_eq!(
         count(pool, calls).await,
         2,
         "the calls that were theirs are forgotten"
     );
-    for path in ["", "/verifications"] {
-        let gone = api.get(&format!("/v1/users/{ada}{path}")).await;
-        gone.is_problem(404, "not_found");
-    }
-    for path in ["/v1/verifications", "/v1/events"] {
-        let listed = api.get(path).await.body;
-        let all = listed["data"].as_array().unwrap();
-        assert!(!all.is_empty() && !all.iter().any(|it| it.to_string().contains(&sessions[0])));
-    }
-    delete(&api, &ada).await.is_problem(404, "not_found");
+    assert_shown_nowhere(&api, &ada, user, &sessions[0]).await;
 
     // The running server has the rest erased; the events of that come back to nobody.
-    eventually("Stripe erases all of it", async || {
-        let theirs = api.world.sessions().await;
-        let asked = theirs
-            .iter()
-            .filter(|it| !it["redaction"].is_null())
-            .count();
-        (asked == sessions.len()).then_some(())
-    })
-    .await;
-    for session in &sessions {
-        api.world.act(session, "finish", &json!({})).await;
-    }
-    api.world.hear_all().await;
-    let reference = answer.body["id"].as_str().unwrap();
-    let finished = format!("FROM erasures WHERE id = '{reference}' AND finished_at IS NOT NULL");
-    eventually("it is noted that it is over", async || {
-        (count(pool, &finished).await == 1).then_some(())
-    })
-    .await;
+    see_it_through(&api, &sessions, &answer.body["id"]).await;
     assert_eq!(tables_with(pool, &ada).await, Vec::<String>::new());
     assert_eq!(money(pool).await, spent, "what was spent stays spent");
     let told = format!("FROM outbox WHERE user_id = '{user}'");
