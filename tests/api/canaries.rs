@@ -267,7 +267,7 @@ fn is_whole(request: &[u8]) -> bool {
 const ANY: u16 = 0;
 
 /// A request's line, a header, and the status of the answer.
-const TYPED: [(&str, &str, &str, u16); 14] = [
+const TYPED: [(&str, &str, &str, u16); 15] = [
     ("GET /verify?name=zq7krequestquery", "X-A", "a", ANY),
     (
         "GET /submitted?session=zq7krequestsubmitted",
@@ -276,6 +276,12 @@ const TYPED: [(&str, &str, &str, u16); 14] = [
         ANY,
     ),
     ("GET /zq7krequestpath", "X-A", "a", 404),
+    (
+        "DELETE /v1/users/zq7krequestforgotten",
+        "Authorization",
+        "Bearer zq7krequestapikey",
+        401,
+    ),
     ("GET /assets/zq7krequestasset.js", "X-A", "a", 404),
     ("POST /verify?zq7krequestpostquery", "X-A", "a", 405),
     ("ZQ7KREQUESTMETHOD /verify", "X-A", "a", 405),

@@ -13,6 +13,7 @@ use verigate::{
 
 use crate::{
     deliveries::Delivery,
+    observe::{deaf_verifier, insert_attempt},
     program::{Program, run, working_folder},
     sandbox::support::id,
     support::{database::TestDb, eventually},
@@ -217,6 +218,29 @@ async fn an_erasure_begun_in_the_dashboard_is_followed_too() {
     case.finish().await;
     case.world.hear_all().await;
     case.is("redacted", "redacted").await;
+}
+
+#[tokio::test]
+async fn an_erasure_is_followed_on_when_its_session_turns_out_to_be_somebodys() {
+    let db = TestDb::new().await;
+    let verifier = deaf_verifier(&db);
+    let erasing = Delivery::new("evt_2", "canceled", 1_790_000_010, "vs_1");
+    let erasing = erasing.session("redaction", json!({ "status": "processing" }));
+    verifier.hear(&erasing.read()).await.unwrap();
+    let followed = async || -> Vec<(Option<uuid::Uuid>, bool)> {
+        let query = "SELECT v.user_id, r.begun_at IS NOT NULL FROM redactions r \
+            JOIN verifications v ON v.id = r.verification_id";
+        sqlx::query_as(query).fetch_all(db.pool()).await.unwrap()
+    };
+    assert_eq!(followed().await, [(None, true)]);
+    let attempt = insert_attempt(db.pool(), "ada").await.to_string();
+    let created = Delivery::new("evt_1", "created", 1_790_000_000, "vs_1").of_attempt(&attempt);
+    verifier.hear(&created.read()).await.unwrap();
+    let followed = followed().await;
+    assert!(
+        followed.len() == 1 && followed[0].0.is_some() && followed[0].1,
+        "{followed:?}"
+    );
 }
 
 #[tokio::test]
