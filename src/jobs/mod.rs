@@ -1,6 +1,7 @@
 //! Background work, each a loop of claim, act, finish.
 
 mod books;
+mod courier;
 mod erase;
 mod heal;
 mod outbox;
@@ -10,6 +11,6 @@ mod retention;
 pub use books::run_books;
 pub use erase::run_erasure;
 pub use heal::run_heal;
-pub use outbox::{Outbox, OutboxError, run_outbox};
+pub use outbox::{NameServer, Outbox, OutboxError, run_outbox};
 pub use refresh::run_refresh;
 pub use retention::{clear_old, run_retention};

@@ -28,6 +28,7 @@ mod observe;
 mod oidc;
 mod orders;
 mod outage;
+mod outbound;
 mod outbox;
 mod pages;
 mod pages_gallery;

@@ -7,34 +7,30 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use reqwest::{Client, redirect::Policy};
-use tokio::time::{sleep, timeout};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use self::guard::NameServer;
 use self::{
-    guard::Guard,
+    guard::{Guard, system_names},
     receiver::{Failure, Receiver},
 };
+use super::courier::{self, count};
 use crate::{
     clock::Clock,
     config::EndpointsConfig,
-    store::{self, ClaimedDelivery, Db, STATUS_CHANNEL, StoreError, Worker},
+    store::{self, ClaimedDelivery, Db, StoreError},
 };
 
-/// How often due messages are looked for where nobody says that there are any.
-const EVERY: Duration = Duration::from_secs(1);
-/// Before the database is asked again after it could not be.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Claimed, and under way, at once.
+/// Claimed, and under way, at once at one endpoint.
 const STEP: u8 = 32;
+/// Of the database's connections, how many all of them may use at once: the others are for people.
+const CONNECTIONS: usize = 4;
 /// How long an endpoint may take to be connected to, and in all.
 const CONNECT: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any delivery takes; a worker that died loses its claims at once.
 const HOLD: Duration = Duration::from_mins(1);
-/// Before each try but the first, in seconds: three days in all.
-const DELAYS: [u64; 10] = [
-    5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 72_000,
-];
 
 /// Tells endpoints.
 pub struct Outbox {
@@ -43,6 +39,7 @@ pub struct Outbox {
     http: Client,
     guard: Guard,
     clock: Clock,
+    connections: Semaphore,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -70,7 +67,19 @@ impl Outbox {
     /// # Errors
     /// See [`OutboxError`].
     pub fn new(config: &EndpointsConfig, clock: Clock) -> Result<Self, OutboxError> {
-        let guard = Guard::new(&config.allowed_networks);
+        Self::asking(system_names(), config, clock)
+    }
+
+    /// The same, with names looked up elsewhere. Where they lead is judged all the same.
+    ///
+    /// # Errors
+    /// See [`OutboxError`].
+    pub fn asking(
+        names: NameServer,
+        config: &EndpointsConfig,
+        clock: Clock,
+    ) -> Result<Self, OutboxError> {
+        let guard = Guard::new(&config.allowed_networks, names);
         let http = Client::builder()
             .user_agent(concat!("Verigate/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(std::sync::Arc::new(guard.clone()))
@@ -90,6 +99,7 @@ impl Outbox {
             http,
             guard,
             clock,
+            connections: Semaphore::new(CONNECTIONS),
         })
     }
 
@@ -98,7 +108,18 @@ impl Outbox {
     /// # Errors
     /// When the database cannot be asked; what was claimed is due again as soon as the worker is gone.
     pub async fn deliver_due(&self, db: &Db, worker: i32) -> Result<usize, StoreError> {
-        let claimed = store::claim_deliveries(db, worker, &self.names, STEP.into(), HOLD).await?;
+        self.deliver_to(db, worker, &self.names).await
+    }
+
+    async fn deliver_to(
+        &self,
+        db: &Db,
+        worker: i32,
+        names: &[String],
+    ) -> Result<usize, StoreError> {
+        let turn = self.connections.acquire().await;
+        let claimed = store::claim_deliveries(db, worker, names, STEP.into(), HOLD).await?;
+        drop(turn);
         let all = claimed.len();
         let mut done = stream::iter(claimed)
             .map(|delivery| self.deliver(db, worker, delivery))
@@ -123,7 +144,9 @@ impl Outbox {
         };
         let message = &delivery.message;
         let told = receiver.tell(&self.http, &self.guard, message, self.clock.unix());
-        let Err(failure) = told.await else {
+        let told = told.await;
+        let _turn = self.connections.acquire().await;
+        let Err(failure) = told else {
             count(&delivery.endpoint, "delivered");
             return store::finish_delivery(db, worker, &delivery).await;
         };
@@ -147,46 +170,15 @@ impl Outbox {
     }
 }
 
-/// Runs until `shutdown`; a step under way is finished first.
+/// Runs until `shutdown`; a step under way is finished first. Each endpoint has steps of its own, so that one that keeps
+/// everybody waiting keeps nobody waiting at another.
 pub async fn run_outbox(outbox: Outbox, db: Db, shutdown: CancellationToken) {
-    loop {
-        let Err(error) = work(&outbox, &db, &shutdown).await else {
-            return;
-        };
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "messages cannot be delivered; the worker goes on trying"
-        );
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = sleep(PAUSE) => {}
-        }
-    }
-}
-
-async fn work(outbox: &Outbox, db: &Db, shutdown: &CancellationToken) -> Result<(), StoreError> {
-    let mut worker = Worker::start(db).await?;
-    let mut changes = store::listen(db, STATUS_CHANNEL).await?;
-    while !shutdown.is_cancelled() {
-        if !worker.is_alive().await {
-            worker = Worker::start(db).await?;
-        }
-        // As long as there is something to do, nobody waits.
-        while outbox.deliver_due(db, worker.id()).await? > 0 && !shutdown.is_cancelled() {}
-        let (age, dead) = store::measure_deliveries(db).await?;
-        metrics::gauge!("verigate_oldest_message_seconds").set(age);
-        metrics::gauge!("verigate_dead_messages")
-            .set(u32::try_from(dead).map_or(f64::MAX, f64::from));
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            change = timeout(EVERY, changes.next()) => {
-                if let Ok(change) = change {
-                    change?;
-                }
-            }
-        }
-    }
-    Ok(())
+    let (outbox, db) = (&outbox, &db);
+    let steps = outbox.names.chunks(1);
+    let steps: Vec<_> = steps
+        .map(|names| move |worker| outbox.deliver_to(db, worker, names))
+        .collect();
+    courier::run(db, &shutdown, &steps).await;
 }
 
 /// When to try again after so many tries; `None` is never. `chance` in 0..1 spreads those that failed together.
@@ -194,31 +186,12 @@ fn next_try(failure: Failure, tries: u32, chance: f64) -> Option<Duration> {
     if failure.is_final() {
         return None;
     }
-    let delay = *DELAYS.get(usize::try_from(tries).ok()?.checked_sub(1)?)?;
-    Some(Duration::from_secs(delay).mul_f64(0.8 + 0.4 * chance))
-}
-
-fn count(endpoint: &str, outcome: &'static str) {
-    let endpoint = endpoint.to_owned();
-    metrics::counter!("verigate_messages_total", "endpoint" => endpoint, "outcome" => outcome)
-        .increment(1);
+    courier::delay(tries, chance)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_tried_for_three_days_at_growing_distances() {
-        let all: u64 = DELAYS.iter().sum();
-        assert!((70 * 3600..=74 * 3600).contains(&all), "{all} s");
-        assert!(DELAYS.is_sorted());
-        let delay = |tries, chance| next_try(Failure::TimedOut, tries, chance);
-        assert_eq!(delay(1, 0.5), Some(Duration::from_secs(5)));
-        assert!(delay(2, 0.0) < delay(2, 0.9));
-        assert!(delay(10, 0.0).is_some());
-        assert_eq!(delay(11, 0.0), None);
-    }
 
     #[test]
     fn an_endpoint_that_wants_nothing_any_more_is_not_asked_again() {

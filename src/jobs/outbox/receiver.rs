@@ -12,7 +12,7 @@ use standardwebhooks::{
 };
 use url::Url;
 
-use super::guard::Guard;
+use super::guard::{Guard, is_forbidden};
 use crate::{config::EndpointConfig, store::Message};
 
 /// How much of an answer is read: enough to use the connection again after an honest one.
@@ -29,9 +29,9 @@ pub(super) struct Receiver {
 /// Why a message was not taken, in a word that can be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// Its address is none that may be called.
+    /// Its address is none that may be called, or its name leads to none.
     Forbidden,
-    /// It could not be connected to; a name that leads to no public address is one reason.
+    /// It could not be connected to.
     Unreachable,
     /// It took too long.
     TimedOut,
@@ -136,7 +136,9 @@ fn body(message: &Message) -> String {
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
+    if is_forbidden(error) {
+        Failure::Forbidden
+    } else if error.is_timeout() {
         Failure::TimedOut
     } else if error.is_connect() {
         Failure::Unreachable
