@@ -23,6 +23,8 @@ pub const EVENTS: [&str; 6] = [
     "user.status_changed",
 ];
 const LONGEST_NAME: usize = 64;
+/// What e-mails go by among the deliveries, so that no endpoint may.
+pub const MAIL: &str = "mail";
 const MOST_SECRETS: usize = 4;
 /// What Standard Webhooks asks for: 24 bytes in base64.
 const SHORTEST_SECRET: usize = 32;
@@ -81,6 +83,11 @@ fn endpoints(text: &str, allowed: &[IpNet]) -> Result<Vec<EndpointConfig>, Advic
         if !is_name(&name) {
             return Err(
                 "holds a name that is none: up to 64 small letters, digits, - and _".into(),
+            );
+        }
+        if name == MAIL {
+            return Err(
+                "names an endpoint mail, which is what e-mails go by: choose another name".into(),
             );
         }
         let wrong = |what: &str| Advice::from(format!("endpoint {name} {what}"));

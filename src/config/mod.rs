@@ -6,6 +6,7 @@ mod environment;
 mod heal;
 mod jwt;
 mod limits;
+mod mail;
 mod native;
 mod oidc;
 mod origins;
@@ -28,10 +29,11 @@ use url::Url;
 use self::reader::{Found, Noted, Reader};
 pub use self::{
     app::AppConfig,
-    endpoints::{EVENTS, EndpointConfig, EndpointsConfig},
+    endpoints::{EVENTS, EndpointConfig, EndpointsConfig, MAIL},
     environment::Environment,
     jwt::{JwtConfig, JwtKey},
     limits::LimitsConfig,
+    mail::{MailConfig, Protection, ServerConfig},
     native::NativeConfig,
     oidc::OidcConfig,
     policies::{Check, CheckType, DocumentOptions, DocumentType, Policies, Policy},
@@ -96,6 +98,8 @@ pub struct Config {
     pub heal_every: Option<Duration>,
     /// How long things are kept.
     pub retention: RetentionConfig,
+    /// How people are told by e-mail, if they are.
+    pub mail: Option<MailConfig>,
     /// `IDLE_TIMEOUT`: how long a connection may take to say what it wants.
     pub idle_timeout: Duration,
     /// `SHUTDOWN_DELAY`: how long requests are still accepted after readiness is withdrawn.
@@ -209,6 +213,7 @@ impl Config {
         let endpoints = EndpointsConfig::read(reader);
         let heal_every = heal::read_heal_every(reader);
         let retention = RetentionConfig::read(reader);
+        let mail = mail::read(reader);
         let idle_timeout = reader.parsed("IDLE_TIMEOUT", |text| parse::seconds(text, 1..=600));
         let shutdown_delay = read_shutdown_delay(reader);
         let log = LogConfig::read(reader);
@@ -229,6 +234,7 @@ impl Config {
             endpoints: endpoints?,
             heal_every: heal_every?,
             retention: retention?,
+            mail: mail?,
             idle_timeout: Duration::from_secs(idle_timeout?.unwrap_or(IDLE_TIMEOUT)),
             shutdown_delay: shutdown_delay?,
             #[cfg(feature = "dev")]

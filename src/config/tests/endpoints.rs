@@ -64,6 +64,7 @@ fn what_cannot_be_an_endpoint_is_refused_without_being_repeated() {
         one("https://me:hunter2@shop.example.com/"),
         one("https://shop.example.com/#x"),
         one("https://a.example").replace("shop", "My Shop"),
+        one("https://a.example").replace("shop", "mail"),
         one("https://a.example").replace("whsec_", "sk_"),
         one("https://a.example").replace(SECRET, "whsec_MDEyMzQ1Njc4OTAx"),
         one("https://a.example").replace(SECRET, "whsec_short"),

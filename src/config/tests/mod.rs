@@ -4,6 +4,7 @@ mod dev;
 mod endpoints;
 mod jwt;
 mod limits;
+mod mail;
 mod native;
 mod oidc;
 mod policies;
