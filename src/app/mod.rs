@@ -5,6 +5,7 @@ mod dev;
 mod heal;
 mod policies;
 mod signals;
+mod tell;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,13 +21,13 @@ pub use self::{heal::heal, signals::interrupted};
 use crate::{
     clock::Clock,
     config::Config,
-    domain::{Allowance, Budget, MessageType},
+    domain::{Allowance, Budget},
     http::{self, AppState, Hub, Lifecycle, Parts},
     jobs,
     store::{self, Db, NetworkKey},
     stripe,
     telemetry::Metrics,
-    verification::{Endpoint, Endpoints, Intake, Limits, Settings, Verifier},
+    verification::{Intake, Limits, Settings, Verifier},
 };
 
 /// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
@@ -95,7 +96,7 @@ impl App {
                     _ => Some(return_url(&config.public_url, APP_RETURN_PATH)?),
                 },
                 policies: policies::policies(&config.policies),
-                endpoints: endpoints(&config),
+                endpoints: tell::endpoints(&config),
             },
         );
         let Pools { db, intake_db } = pools;
@@ -139,10 +140,7 @@ impl App {
         let mut jobs = JoinSet::new();
         jobs.spawn(hub.clone().run(self.db.clone()));
         self.spawn_askers(&mut jobs, &jobs_end);
-        if !self.config.endpoints.all.is_empty() {
-            let outbox = jobs::Outbox::new(&self.config.endpoints, self.clock.clone())?;
-            jobs.spawn(jobs::run_outbox(outbox, self.db.clone(), jobs_end.clone()));
-        }
+        tell::start(&self, &mut jobs, &jobs_end)?;
         jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
         self.start_erasing(&mut jobs, &jobs_end);
 
@@ -289,20 +287,6 @@ fn return_url(public_url: &Url, path: &str) -> anyhow::Result<Url> {
         .context("PUBLIC_URL is no base for addresses")
 }
 
-/// The names of events were checked when the settings were read.
-fn endpoints(config: &Config) -> Endpoints {
-    let all = config.endpoints.all.iter();
-    all.map(|endpoint| Endpoint {
-        name: endpoint.name.clone(),
-        types: endpoint
-            .events
-            .iter()
-            .filter_map(|event| MessageType::parse(event))
-            .collect(),
-    })
-    .collect()
-}
-
 fn limits(config: &Config) -> Limits {
     let limits = &config.limits;
     Limits {
@@ -322,16 +306,5 @@ fn limits(config: &Config) -> Limits {
             price: limits.check_price,
         },
         network_key: NetworkKey::derive(config.stripe.secret_key.expose_secret().as_bytes()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_can_be_configured_can_be_told() {
-        let told = MessageType::ALL.map(MessageType::as_str);
-        assert_eq!(crate::config::EVENTS, told);
     }
 }

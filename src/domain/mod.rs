@@ -44,7 +44,7 @@ pub mod verdict;
 
 pub use api_key::{KeyText, Scope};
 pub use budget::{Allowance, Budget, Period, Tally, Usage};
-pub use failure::{Advice, Retry, advice, tries_used};
+pub use failure::{Advice, Retry, advice, is_result, tries_used};
 pub use ids::{AttemptId, SessionId, UserId};
 pub use knowledge::{Detail, EventMaximum, Knowledge, ReadMaximum, Told};
 pub use masked::mask_email;

@@ -39,7 +39,7 @@ pub(crate) async fn show_verify(
     {
         view = find_after_a_look(&people, &starter, &user).await?;
     }
-    let state = state_before(view.as_ref());
+    let state = state_before(view.as_ref(), site.mails());
     let state = if can_begin(&state) {
         let outlook = outlook(&starter, user.person()).await;
         within(outlook, state, true)
@@ -65,7 +65,7 @@ pub(crate) async fn show_submitted(
         );
     };
     let view = find_after_a_look(&people, &starter, &user).await?;
-    let state = state_after(view.as_ref());
+    let state = state_after(view.as_ref(), site.mails());
     let state = if can_begin(&state) {
         let outlook = outlook(&starter, user.person()).await;
         // Whoever comes from a check is told how it went, before anything else.
@@ -92,7 +92,7 @@ fn can_begin(state: &VerifyState) -> bool {
         | VerifyState::NoCamera
         | VerifyState::Closed => true,
         VerifyState::Waiting
-        | VerifyState::Processing
+        | VerifyState::Processing { .. }
         | VerifyState::Verified { .. }
         | VerifyState::CannotRetry { .. }
         | VerifyState::Unavailable { .. } => false,
@@ -154,27 +154,29 @@ pub(super) fn document(surface: Surface, page: &impl Template) -> Result<Respons
 }
 
 /// For somebody who comes to begin.
-fn state_before(view: Option<&PersonView>) -> VerifyState {
-    state(view).unwrap_or(VerifyState::NotStarted { note: None })
+fn state_before(view: Option<&PersonView>, mails: bool) -> VerifyState {
+    state(view, mails).unwrap_or(VerifyState::NotStarted { note: None })
 }
 
 /// For somebody who comes from Stripe, and has perhaps given a document that nobody told us of yet.
-fn state_after(view: Option<&PersonView>) -> VerifyState {
+fn state_after(view: Option<&PersonView>, mails: bool) -> VerifyState {
     match view {
         Some(view) if view.status == UserStatus::RequiresInput => {
-            state(Some(view)).unwrap_or(VerifyState::Waiting)
+            state(Some(view), mails).unwrap_or(VerifyState::Waiting)
         }
-        _ => state_before(view),
+        _ => state_before(view, mails),
     }
 }
 
 /// `None` while nothing was given, as far as we know.
-fn state(view: Option<&PersonView>) -> Option<VerifyState> {
+fn state(view: Option<&PersonView>, mails: bool) -> Option<VerifyState> {
     let view = view?;
     match view.status {
         UserStatus::None if view.gone => Some(VerifyState::Closed),
         UserStatus::None => None,
-        UserStatus::Processing => Some(VerifyState::Processing),
+        UserStatus::Processing => Some(VerifyState::Processing {
+            mailed: mails && view.has_email,
+        }),
         UserStatus::Verified => Some(VerifyState::Verified {
             at: view.verified_at,
         }),

@@ -213,6 +213,7 @@ struct SiteText {
     publishable_key: String,
     stripe_js_url: String,
     can_sign_in: bool,
+    mails: bool,
 }
 
 impl Site {
@@ -232,6 +233,7 @@ impl Site {
             publishable_key: config.stripe.publishable_key.clone(),
             stripe_js_url: config.stripe.js_url.to_string(),
             can_sign_in: config.sign_in.oidc.is_some(),
+            mails: config.mail.is_some(),
         }))
     }
 
@@ -262,6 +264,11 @@ impl Site {
     /// May people sign in who come by themselves?
     pub(crate) fn can_sign_in(&self) -> bool {
         self.0.can_sign_in
+    }
+
+    /// Are people told by e-mail?
+    pub(crate) fn mails(&self) -> bool {
+        self.0.mails
     }
 
     pub(crate) fn publishable_key(&self) -> &str {

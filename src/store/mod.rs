@@ -20,6 +20,7 @@ mod idempotency;
 mod journal;
 mod limits;
 mod line;
+mod mails;
 mod oidc_logins;
 mod outbox;
 mod outbox_deliveries;
@@ -72,6 +73,7 @@ pub use limits::{
     take_extra_attempt, view_usage, wait_of_network, wait_of_person,
 };
 pub use line::take_place;
+pub use mails::{Addressee, find_addressee};
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
 pub use outbox::{Message, MessageListing, NewMessage, Position, list_messages, write_messages};
 pub use outbox_deliveries::{

@@ -21,6 +21,8 @@ pub struct PersonView {
     pub verified_at: Option<DateTime<Utc>>,
     /// When the status last changed.
     pub updated_at: DateTime<Utc>,
+    /// We know an e-mail address of theirs.
+    pub has_email: bool,
     /// The attempt that decides the status.
     pub verification_id: Option<AttemptId>,
     /// Its `last_error.code`.
@@ -68,8 +70,8 @@ pub async fn find_person_view(
 ) -> Result<Option<PersonView>, StoreError> {
     // One statement, so that it is all of one moment.
     let mut found = sqlx::query!(
-        r#"SELECT u.id AS user_id, u.updated_at, v.id AS "id?", v.status, v.verdict_second,
-                  v.gone_at IS NOT NULL AS "gone!", v.created_at AS "created_at?",
+        r#"SELECT u.id AS user_id, u.updated_at, u.email IS NOT NULL AS "has_email!", v.id AS "id?", v.status,
+                  v.verdict_second, v.gone_at IS NOT NULL AS "gone!", v.created_at AS "created_at?",
                   v.policy AS "policy?", v.policies_asked AS "policies_asked?", v.error_code
            FROM users u
            LEFT JOIN verifications v
@@ -83,7 +85,9 @@ pub async fn find_person_view(
     .await?
     .into_iter()
     .peekable();
-    let Some((user, updated_at)) = found.peek().map(|row| (row.user_id, row.updated_at)) else {
+    let person = found.peek();
+    let person = person.map(|row| (row.user_id, row.updated_at, row.has_email));
+    let Some((user, updated_at, has_email)) = person else {
         return Ok(None);
     };
     let rows = found.filter_map(|row| {
@@ -109,6 +113,7 @@ pub async fn find_person_view(
         status: standing.state.status,
         verified_at: verified_at.and_then(|second| DateTime::from_timestamp(second, 0)),
         updated_at,
+        has_email,
         verification_id: standing.decided_by,
         error_code: shown.and_then(|row| row.error_code),
         gone: standing.gone,

@@ -21,6 +21,7 @@ mod hand_off;
 mod heal;
 mod intake;
 mod limits;
+mod mail;
 mod matrix;
 mod native;
 mod npm;

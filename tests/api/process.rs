@@ -70,6 +70,11 @@ impl Process {
         self.program.ended().await;
     }
 
+    /// What it logged so far.
+    pub(crate) fn logged(&self) -> String {
+        self.program.logged()
+    }
+
     /// A click of the demo user's, in the phone's app; whatever comes of it.
     pub(crate) async fn click(&self) -> Option<Value> {
         let answer = click(&self.http, &self.origin, "native").await.ok()?;

@@ -51,6 +51,21 @@ pub fn tries_used(only_today: bool) -> Advice {
     words.about("attempts_exhausted")
 }
 
+/// Codes of tries in which nothing was handed in.
+const NOTHING_GIVEN: [&str; 5] = [
+    "abandoned",
+    "session_cancelled",
+    "consent_declined",
+    "device_not_supported",
+    "device_unsupported",
+];
+
+/// Is this the result of a check, which somebody who left may be waiting for? Where nothing was handed in there is
+/// none: whoever stopped, refused or had no camera was told on the spot, and a letter would only press them.
+pub fn is_result(code: &str) -> bool {
+    !NOTHING_GIVEN.contains(&code)
+}
+
 impl Failure {
     fn about(&self, code: &str) -> Advice {
         Advice {
@@ -158,6 +173,21 @@ mod tests {
                 .all(|code| code.contains("document") || code.contains("id_number"))
         );
         assert_eq!(other.len(), 7);
+    }
+
+    #[test]
+    fn what_ends_before_anything_is_given_is_no_result() {
+        let ends: BTreeSet<_> = codes().filter(|code| !is_result(code)).collect();
+        assert_eq!(ends, NOTHING_GIVEN.into());
+        assert!(is_result("a_code_of_tomorrow"));
+        // Nobody can try again after these, but everybody who was checked is told how it ended.
+        for last in [
+            "under_supported_age",
+            "country_not_supported",
+            "selfie_manipulated",
+        ] {
+            assert!(is_result(last), "{last}");
+        }
     }
 
     #[test]

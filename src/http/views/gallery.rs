@@ -55,7 +55,7 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
     };
     pages.push((
         "signed-in".to_owned(),
-        verify(&signed_in, &VerifyState::Processing)?,
+        verify(&signed_in, &VerifyState::Processing { mailed: false })?,
     ));
     let long = Chrome {
         app_name: "Kraftfahrzeughaftpflichtversicherungsgesellschaft Øresund <& Søn>".to_owned(),
@@ -146,7 +146,11 @@ fn states() -> Vec<(&'static str, VerifyState)> {
             },
         ),
         ("waiting", VerifyState::Waiting),
-        ("processing", VerifyState::Processing),
+        ("processing", VerifyState::Processing { mailed: false }),
+        (
+            "processing-mailed",
+            VerifyState::Processing { mailed: true },
+        ),
         ("verified", VerifyState::Verified { at }),
         (
             "another-try",

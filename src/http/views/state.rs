@@ -15,7 +15,10 @@ pub(crate) enum VerifyState {
     /// Back from Stripe, but Stripe has not told us yet that anything was given. Live.
     Waiting,
     /// Given, and being checked. Live.
-    Processing,
+    Processing {
+        /// The result is e-mailed, too.
+        mailed: bool,
+    },
     /// Done.
     Verified {
         /// When Stripe said so.
@@ -92,7 +95,7 @@ impl VerifyState {
         match self {
             Self::NotStarted { .. } => "Verify your identity",
             Self::Waiting => "We have not received your document yet",
-            Self::Processing => "We are checking your document",
+            Self::Processing { .. } => "We are checking your document",
             Self::Verified { .. } => "Your identity is verified",
             Self::AnotherTry { advice, .. } | Self::CannotRetry { advice } => advice.heading,
             Self::Declined => "You chose not to continue",
@@ -106,7 +109,7 @@ impl VerifyState {
     pub(super) fn title(&self) -> &'static str {
         match self {
             Self::Waiting => "Waiting for your document",
-            Self::Processing => "Checking your document",
+            Self::Processing { .. } => "Checking your document",
             Self::Verified { .. } => "Identity verified",
             _ => self.heading(),
         }
@@ -116,7 +119,7 @@ impl VerifyState {
     /// last one is still on its way; but it may as well be the end.
     pub(super) fn follows(&self) -> Option<&'static str> {
         match self {
-            Self::Waiting | Self::Processing => Some("until-settled"),
+            Self::Waiting | Self::Processing { .. } => Some("until-settled"),
             Self::AnotherTry { .. } => Some("for-a-while"),
             _ => None,
         }
@@ -124,7 +127,7 @@ impl VerifyState {
 
     /// Is it only a matter of time until the page says something else?
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Waiting | Self::Processing)
+        matches!(self, Self::Waiting | Self::Processing { .. })
     }
 
     /// Can a verification be started from here, now or after the page has changed by itself?

@@ -1,0 +1,61 @@
+//! Who is told of changes, as the settings say it, and by whom.
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use crate::{
+    config::{Config, MAIL},
+    domain::MessageType,
+    jobs,
+    verification::{Endpoint, Endpoints},
+};
+
+/// What people themselves are told of.
+const MAILED: [MessageType; 2] = [MessageType::Verified, MessageType::RequiresInput];
+
+/// The names of events were checked when the settings were read.
+pub(super) fn endpoints(config: &Config) -> Endpoints {
+    let all = config.endpoints.all.iter();
+    let named = all.map(|endpoint| Endpoint {
+        name: endpoint.name.clone(),
+        types: endpoint
+            .events
+            .iter()
+            .filter_map(|event| MessageType::parse(event))
+            .collect(),
+    });
+    let mail = config.mail.iter().map(|_| Endpoint {
+        name: MAIL.to_owned(),
+        types: MAILED.into(),
+    });
+    named.chain(mail).collect()
+}
+
+/// Starts those who tell, as far as there is anybody to tell.
+pub(super) fn start(
+    app: &App,
+    jobs: &mut JoinSet<()>,
+    end: &CancellationToken,
+) -> anyhow::Result<()> {
+    let clock = || app.clock.clone();
+    if !app.config.endpoints.all.is_empty() {
+        let outbox = jobs::Outbox::new(&app.config.endpoints, clock())?;
+        jobs.spawn(jobs::run_outbox(outbox, app.db.clone(), end.clone()));
+    }
+    if let Some(mailer) = jobs::Mailer::new(&app.config, app.verifier.clone(), clock())? {
+        jobs.spawn(jobs::run_mailer(mailer, app.db.clone(), end.clone()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_can_be_configured_can_be_told() {
+        let told = MessageType::ALL.map(MessageType::as_str);
+        assert_eq!(crate::config::EVENTS, told);
+    }
+}
