@@ -26,7 +26,10 @@ pub(super) enum Messages {
     },
     /// Deliver messages once more, whether they were taken or not
     Replay {
-        #[arg(long, help = "The endpoint, as WEBHOOK_ENDPOINTS names it")]
+        #[arg(
+            long,
+            help = "The endpoint, as WEBHOOK_ENDPOINTS names it; mail for e-mails"
+        )]
         endpoint: String,
         /// The first message, msg_…
         #[arg(value_parser = parse_message)]

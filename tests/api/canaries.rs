@@ -449,16 +449,23 @@ fn webhook_secret(name: &str) -> String {
     format!("whsec_{}", canary(name))
 }
 
-const SERVER: [(&str, &str); 4] = [
+const SERVER: [(&str, &str); 6] = [
     ("RUST_LOG", "trace"),
     ("BIND_ADDR", "127.0.0.1:0"),
     ("METRICS_ADDR", "127.0.0.1:0"),
     ("STRIPE_PUBLISHABLE_KEY", "pk_test_plain"),
+    ("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"),
+    ("MAIL_FROM", "no-reply@acme.example"),
 ];
 
 /// What the operator sets, and of that what is secret.
-fn secrets(database: &str, stripe: SocketAddr) -> [(&'static str, String); 4] {
+fn secrets(database: &str, stripe: SocketAddr) -> [(&'static str, String); 6] {
     let password = format!("postgres://verigate:{}@", canary("databasepassword"));
+    // Nobody is there, and what is said of that must not say more.
+    let endpoint = json!({"shop": {
+        "url": format!("http://127.0.0.1:1/{}?token={}", canary("endpointpath"), canary("endpointtoken")),
+        "secrets": [format!("whsec_{}", canary("endpointsecretpaddedtothelengths"))],
+    }});
     [
         (
             "DATABASE_URL",
@@ -472,6 +479,15 @@ fn secrets(database: &str, stripe: SocketAddr) -> [(&'static str, String); 4] {
         (
             "STRIPE_WEBHOOK_SECRET",
             [webhook_secret("webhookone"), webhook_secret("webhooktwo")].join(","),
+        ),
+        ("WEBHOOK_ENDPOINTS", endpoint.to_string()),
+        (
+            "SMTP_URL",
+            format!(
+                "smtps://{}:{}@127.0.0.1:1",
+                canary("smtpuser"),
+                canary("smtppassword")
+            ),
         ),
     ]
 }
