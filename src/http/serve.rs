@@ -2,10 +2,11 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, response::Response};
 use hyper::{
     Request,
     body::Incoming,
+    header::{CONNECTION, HeaderValue},
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -31,7 +32,8 @@ const LONGEST_HEAD: usize = 64 * 1024;
 const REST: Duration = Duration::from_millis(200);
 
 /// Serves until the process closes, then lets requests in flight finish. `silence` is how long a connection may take to
-/// say what it wants, the first time and between two requests.
+/// say what it wants, the first time and between two requests. From when the process is leaving, every answer is the last
+/// on its connection: whoever keeps connections goes elsewhere before any is closed under a request.
 pub async fn serve(listener: TcpListener, router: Router, life: Lifecycle, silence: Duration) {
     serve_patiently(listener, router, life, silence, STALL).await;
 }
@@ -53,9 +55,11 @@ async fn serve_patiently(
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let (stream, peer) = accept(&listener).await;
             let service = TowerToHyperService::new(router.clone());
+            let life = life.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(Peer(peer));
-                service.call(request)
+                let (answer, life) = (service.call(request), life.clone());
+                async move { answer.await.map(|answer| part_with(answer, &life)) }
             });
             let connection =
                 http.serve_connection(TokioIo::new(Patient::new(stream, stall)), service);
@@ -73,6 +77,14 @@ async fn serve_patiently(
     }
     drop(listener);
     open.shutdown().await;
+}
+
+fn part_with(mut answer: Response, life: &Lifecycle) -> Response {
+    if life.is_leaving() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
+    answer
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -180,6 +192,29 @@ mod tests {
                 refused || answer.starts_with(&format!("HTTP/1.1 {status}")),
                 "{length}: {answer}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_answered_while_the_process_leaves_is_told_to_go_elsewhere() {
+        let life = Lifecycle::default();
+        let router = Router::new().route("/", get(async || "here"));
+        let (address, _serving) = start(router, &life, Duration::from_secs(75)).await;
+        let ask = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut kept = say(address, ask).await;
+        let mut first = [0; 512];
+        let length = kept.read(&mut first).await.unwrap();
+        let first = String::from_utf8_lossy(&first[..length]).into_owned();
+        assert!(first.ends_with("here"), "{first}");
+        assert!(!first.contains("connection: close"), "{first}");
+        life.leave();
+        kept.write_all(ask.as_bytes()).await.unwrap();
+        let mut new = say(address, ask).await;
+        for stream in [&mut kept, &mut new] {
+            let mut last = String::new();
+            stream.read_to_string(&mut last).await.unwrap();
+            assert!(last.contains("connection: close"), "{last}");
+            assert!(last.ends_with("here"), "{last}");
         }
     }
 
