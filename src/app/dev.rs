@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpListener, sync::oneshot};
 
-use super::{App, Listeners, bind, interrupted};
+use super::{App, Listeners, bind, interrupted, signals::run_until_twice_asked};
 use crate::{
     clock::Clock,
     config::Config,
@@ -45,7 +45,7 @@ pub async fn dev(mut config: Config) -> anyhow::Result<()> {
     app.migrate().await?;
     let sandbox = sandbox.map(|listener| run_sandbox(listener, &config, server));
     say(&greeting(&config, sandbox_address))?;
-    let ran = app.run(listeners, interrupted()).await;
+    let ran = run_until_twice_asked(app.run(listeners, interrupted())).await;
     if let Some(sandbox) = sandbox {
         sandbox.end().await;
     }

@@ -224,7 +224,7 @@ pub async fn serve(config: Config, migrate: bool) -> anyhow::Result<()> {
     }
     // The real one: a setting with port 0 asks for any.
     tracing::info!(address = %address, "serving");
-    app.run(listeners, interrupted()).await
+    signals::run_until_twice_asked(app.run(listeners, interrupted())).await
 }
 
 impl Listeners {

@@ -1,6 +1,22 @@
 //! When the process is asked to end.
 
+use anyhow::bail;
 use tokio::signal;
+
+/// Runs something to its end, which the first signal asks for, or until the second one: somebody does not want to wait.
+/// What is in flight then breaks off, as in a crash; nothing that was answered is lost by it.
+pub(super) async fn run_until_twice_asked(
+    run: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let twice = async {
+        interrupted().await;
+        interrupted().await;
+    };
+    tokio::select! {
+        ran = run => ran,
+        () = twice => bail!("ended at once by a second signal: requests in flight broke off"),
+    }
+}
 
 /// Returns at the first SIGINT or SIGTERM.
 pub async fn interrupted() {
