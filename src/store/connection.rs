@@ -1,18 +1,18 @@
 //! Pools, time-outs, migrations and notifications.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection as _, PgPool, Postgres, Transaction,
-    migrate::Migrate,
+    migrate::{Migrate, Migrator},
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
 use super::StoreError;
 
 /// The migrations, compiled in; one static, so that tests share its build.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// How long a caller waits for a free connection.
 const ACQUIRE: Duration = Duration::from_secs(1);
@@ -89,12 +89,19 @@ impl Db {
     }
 
     /// Applies the pending migrations, under Postgres' advisory lock, on a connection without our statement time-out.
+    /// A database with later ones than ours is left as it is: while a new version is rolled out, or back, the one before
+    /// must start beside it.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
         let mut connection = self.pool.acquire().await?.detach();
         sqlx::raw_sql("SET statement_timeout = 0")
             .execute(&mut connection)
             .await?;
-        MIGRATOR.run(&mut connection).await?;
+        let ours = Migrator {
+            migrations: Cow::Borrowed(&MIGRATOR.migrations),
+            ignore_missing: true,
+            ..Migrator::DEFAULT
+        };
+        ours.run(&mut connection).await?;
         sqlx::Connection::close(connection).await?;
         Ok(())
     }
