@@ -79,10 +79,13 @@ impl App {
     /// # Errors
     /// When the Stripe client cannot be built.
     pub fn from_parts(config: Config, pools: Pools, clock: Clock) -> anyhow::Result<Self> {
-        let settings = stripe::Settings::new(
-            config.stripe.api_base.clone(),
-            config.stripe.secret_key.clone(),
-        );
+        let settings = stripe::Settings {
+            rate_per_second: config.stripe.calls_per_second,
+            ..stripe::Settings::new(
+                config.stripe.api_base.clone(),
+                config.stripe.secret_key.clone(),
+            )
+        };
         let client = stripe::Client::new(settings).context("the Stripe client cannot be built")?;
         let verifier = Verifier::new(
             pools.db.clone(),

@@ -16,6 +16,10 @@ const STRIPE_JS: &str = "https://js.stripe.com/dahlia/stripe.js";
 const STRIPE_VERIFY: &str = "https://verify.stripe.com";
 const USUAL_TOLERANCE: u64 = 300;
 const LONGEST_TOLERANCE: u64 = 86_400;
+/// Below the 25 a second that Stripe allows in test mode and on any one endpoint.
+const USUAL_RATE: u32 = 20;
+/// More than Stripe allows anybody who has not asked for it.
+const HIGHEST_RATE: u32 = 1000;
 
 /// What development uses where no key is set; nothing outside this machine knows them.
 #[cfg(feature = "dev")]
@@ -53,6 +57,8 @@ pub struct StripeConfig {
     pub verify_origins: Vec<String>,
     /// `STRIPE_WEBHOOK_TOLERANCE`: how old a signature may be.
     pub webhook_tolerance_seconds: u64,
+    /// `STRIPE_CALLS_PER_SECOND`: how often a process may call the API.
+    pub calls_per_second: u32,
     /// Are the keys live ones?
     pub livemode: bool,
     /// Does all of the above mean the sandbox of our own, which then has to run?
@@ -124,6 +130,7 @@ pub(super) fn read(
     let tolerance = reader.parsed("STRIPE_WEBHOOK_TOLERANCE", |text| {
         parse::seconds(text, 1..=LONGEST_TOLERANCE)
     });
+    let rate = reader.parsed("STRIPE_CALLS_PER_SECOND", rate);
     let keys = keys?;
     Ok(StripeConfig {
         secret_key: keys.secret,
@@ -133,6 +140,7 @@ pub(super) fn read(
         js_url: js_url?,
         verify_origins: verify_origins?,
         webhook_tolerance_seconds: tolerance?.unwrap_or(USUAL_TOLERANCE),
+        calls_per_second: rate?.unwrap_or(USUAL_RATE),
         livemode: is_live,
         is_sandbox,
     })
@@ -180,6 +188,13 @@ pub(super) fn read_livemode(reader: &mut Reader<'_>) -> Found<bool> {
     reader.secret("STRIPE_SECRET_KEY", |text| {
         Ok(secret_kind(text)? == Kind::Live)
     })
+}
+
+fn rate(text: &str) -> Result<u32, Advice> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (1..=HIGHEST_RATE).contains(number))
+        .ok_or_else(|| format!("is not a number from 1 to {HIGHEST_RATE}").into())
 }
 
 fn secret_kind(text: &str) -> Result<Kind, Advice> {

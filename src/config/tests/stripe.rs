@@ -151,3 +151,13 @@ fn the_tolerance_is_never_zero_or_endless() {
     let config = serve(&[("STRIPE_WEBHOOK_TOLERANCE", "1")]);
     assert_eq!(config.stripe.webhook_tolerance_seconds, 1);
 }
+
+#[test]
+fn the_rate_of_calls_is_never_zero_or_endless() {
+    for wrong in ["0", "-1", "2.5", "1001", "4294967297"] {
+        serve_refuses("STRIPE_CALLS_PER_SECOND", wrong);
+    }
+    assert_eq!(serve(&[]).stripe.calls_per_second, 20);
+    let config = serve(&[("STRIPE_CALLS_PER_SECOND", "100")]);
+    assert_eq!(config.stripe.calls_per_second, 100);
+}
