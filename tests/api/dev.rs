@@ -257,7 +257,10 @@ async fn dev_leaves_the_database_of_another_project_alone() {
 
 const SECRET: &str = "whsec_test_shutdown";
 
-fn production<'a>(database: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn production<'a>(
+    database: &'a str,
+    more: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let usual = [
         ("DATABASE_URL", database),
         ("BIND_ADDR", "127.0.0.1:0"),

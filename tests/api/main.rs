@@ -38,6 +38,7 @@ mod process;
 mod program;
 mod refresh;
 mod retention;
+mod rollout;
 mod routes;
 mod sandbox;
 mod server;

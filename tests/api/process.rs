@@ -17,7 +17,7 @@ pub(crate) struct Process {
     pub(crate) http: reqwest::Client,
     /// What it asks people for.
     pub(crate) policies: &'static str,
-    program: Program,
+    pub(crate) program: Program,
     _folder: TempDir,
 }
 
