@@ -1,7 +1,7 @@
 //! The machine a run happens on: a durable Postgres of its own, and servers as processes that can be killed.
 
 use std::{
-    fs,
+    fs, iter,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -88,11 +88,33 @@ impl Machine {
 
     /// As if the power had failed, but for what the disk itself remembers.
     pub(crate) fn stop_postgres_immediately(&mut self) {
-        let pid = self.cluster().process().unwrap().to_string();
-        let killed = Command::new("kill").args(["-QUIT", &pid]).status().unwrap();
-        assert!(killed.success());
+        signal("-QUIT", self.cluster().process().unwrap());
         // Only waits until it is gone.
         self.cluster = None;
+    }
+
+    /// Stops every process of it where it stands: connections hang. Gives whom to let go on.
+    pub(crate) async fn freeze_postgres(&self) -> Vec<u32> {
+        let mut db = self.connect("postgres").await;
+        let children = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()";
+        let children: Vec<i32> = query_scalar(children).fetch_all(&mut db).await.unwrap();
+        db.close().await.unwrap();
+        // The first one before its children, so that no new one comes meanwhile.
+        let all: Vec<u32> = iter::once(self.cluster().process().unwrap())
+            .chain(children.into_iter().map(i32::unsigned_abs))
+            .collect();
+        for &process in &all {
+            // One that has ended meanwhile answers nobody either.
+            let _ = send("-STOP", process);
+        }
+        all
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw_postgres(frozen: Vec<u32>) {
+        for process in frozen {
+            let _ = send("-CONT", process);
+        }
     }
 
     /// Recovers, and takes connections again.
@@ -163,6 +185,24 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Stops it where it stands (`-STOP`), lets it go on (`-CONT`), or asks it to end (`-TERM`).
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, self.child.id());
+    }
+
+    /// Waits until it has ended by itself, well.
+    pub(crate) async fn ended(&mut self) {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "the server ended: {status}");
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "the server does not end");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Once more, at the same address; returns at once.
     pub(crate) fn start_again(&mut self) {
         self.child = spawn(self.address, &self.database, &self.settings);
@@ -182,6 +222,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn signal(name: &str, process: u32) {
+    assert!(send(name, process), "{name} could not be sent");
+}
+
+fn send(name: &str, process: u32) -> bool {
+    let process = process.to_string();
+    let sent = Command::new("kill").args([name, &process]).status();
+    sent.unwrap().success()
 }
 
 /// Free now; nobody else on the machine is expected to take it in between.

@@ -8,18 +8,24 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 
+mod balancer;
 mod converge;
 mod crash;
 mod heal;
+mod create;
+mod idle;
 mod machine;
+mod outage;
 mod page;
 mod plan;
+mod receiver;
+mod rolling;
 mod sender;
 mod speed;
 mod storm;
 mod tables;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use libtest_mimic::{Arguments, Trial};
 use verigate::postgres::Durability;
@@ -28,7 +34,9 @@ use self::{
     converge::{Converged, converge},
     crash::{Faults, Survived, crash},
     machine::{Machine, Server},
+    outage::{Outage, Outlived, outage},
     plan::Plan,
+    rolling::{Rolled, rolling},
 };
 
 const USAGE: &str = "cargo bench --bench load -- WHAT [NUMBER]
@@ -37,6 +45,10 @@ const USAGE: &str = "cargo bench --bench load -- WHAT [NUMBER]
   speed      signed deliveries a second, against a peer and against pgbench; here the number is of connections
   storm      duplicates, deliveries that nobody signed, and one after the other
   heal       so many sessions finish while the server is down, a tenth of them without an event
+  outage     Postgres is away for 30 seconds, gone and then frozen
+  rolling    two servers are restarted in turns, five times each, and one is killed with a message in hand
+  create     500 creates in flight, against a handler that only passes them on to the sandbox
+  idle       memory and time to start of a server that does nothing, and memory after so many deliveries
   page       the verify page, against a handler that makes the same query and sends as many bytes";
 /// At once, as many as a busy endpoint sees.
 const CONNECTIONS: usize = 64;
@@ -44,6 +56,10 @@ const CONNECTIONS: usize = 64;
 const COPIES: u32 = 4;
 /// The same where time is short: what takes it is the order, one by one.
 const MANY_COPIES: u32 = 10;
+/// For what must be soon where nothing else runs: half of how long a worker holds what it claimed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A server that keeps what it cannot deliver would grow by far more.
+const MOST_GROWTH_MB: f64 = 16.0;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
@@ -79,6 +95,17 @@ fn main() -> ExitCode {
             3,
         )),
         Some("storm") => run(storm::storm()),
+        Some("outage") => {
+            let (away, soon) = (Duration::from_secs(30), Duration::from_secs(2));
+            run(show_outage(number.unwrap_or(60_000), away, soon));
+        }
+        Some("rolling") => {
+            let soon = Duration::from_secs(5);
+            run(show_rolling(number.unwrap_or(5), 500.0, soon));
+        }
+        Some("create") => run(create::create()),
+        Some("bare-create") => run(create::serve_bare_create(rest[0])),
+        Some("idle") => run(idle::idle(number.unwrap_or(1_000_000))),
         _ => println!("{USAGE}"),
     }
     ExitCode::SUCCESS
@@ -109,6 +136,16 @@ fn test() -> ExitCode {
             "what_finished_while_the_server_was_down_is_right_after_it_has_started",
             || {
                 run(show_heal(100, Durability::Throwaway));
+            "nobody_is_told_that_a_delivery_is_kept_while_postgres_is_away",
+            || {
+                run(show_outage(6_000, Duration::from_secs(3), PATIENCE));
+                Ok(())
+            },
+        ),
+        Trial::test(
+            "servers_restarted_in_turns_fail_nobody_and_lose_no_message",
+            || {
+                run(show_rolling(2, 400.0, PATIENCE));
                 Ok(())
             },
         ),
@@ -198,4 +235,59 @@ fn compare(storm: &[tables::Hash], calm: &[tables::Hash], differences: &[String]
         println!("{row}");
     }
     assert_eq!(storm, calm, "what came of it depends on how it came");
+}
+
+/// `soon` is how long an answer may take, and the first 2xx after it.
+async fn show_outage(deliveries: u32, away: Duration, soon: Duration) {
+    let mut machine = Machine::start(Durability::Durable);
+    println!("Postgres: {}", machine.durability().await);
+    for how in [Outage::Gone, Outage::Frozen] {
+        let came: Outlived = outage(&mut machine, deliveries, how, away).await;
+        println!(
+            "\n{how:?} for {} s, among {} deliveries over {CONNECTIONS} connections",
+            away.as_secs(),
+            came.deliveries
+        );
+        println!("answered meanwhile: {:?}", came.meanwhile);
+        println!("the slowest after {:.2?}", came.slowest);
+        println!("the first 2xx {:.2?} after its return", came.back_after);
+        let [before, during, after] = came.memory;
+        println!("memory: {before:.1} MB before, {during:.1} MB at its end, {after:.1} MB after");
+        println!(
+            "acknowledged and lost: {}; kept {} of {}",
+            came.lost, came.kept, came.events
+        );
+        assert!(
+            matches!(*came.meanwhile, [(Some(503), 1..)]),
+            "something else than a 503"
+        );
+        assert_eq!((came.lost, came.kept), (0, came.events as usize));
+        assert!(came.slowest < soon, "somebody waited long");
+        assert!(came.back_after < soon, "it took long to notice the return");
+        let growth = during.max(after) - before;
+        assert!(growth < MOST_GROWTH_MB, "it grew by {growth:.1} MB");
+    }
+}
+
+/// `soon` is how long what a dead server had in hand may wait.
+async fn show_rolling(rounds: u32, pace: f64, soon: Duration) {
+    let machine = Machine::start(Durability::Durable);
+    println!("Postgres: {}", machine.durability().await);
+    let came: Rolled = rolling(&machine, rounds, pace).await;
+    println!(
+        "{} deliveries, {pace} a second, during {} restarts of two servers in turns",
+        came.deliveries, came.restarts
+    );
+    let (refused, broken) = came.failures;
+    println!("answered 503: {refused}, broken off: {broken}");
+    println!("acknowledged and lost: {}", came.lost);
+    println!("{:?}", came.told);
+    println!(
+        "killed with a message in hand, which the other sent {:.2?} later",
+        came.taken_over_after
+    );
+    assert_eq!((came.failures, came.lost), ((0, 0), 0));
+    assert_eq!((came.told.lost, came.told.out_of_order), (0, 0));
+    assert!(came.told.messages > 0, "nothing was to be told");
+    assert!(came.taken_over_after < soon, "it was taken over late");
 }

@@ -19,7 +19,7 @@ use tokio::{
 };
 use verigate::{clock::Clock, stripe::signature};
 
-use crate::plan;
+use crate::{balancer::Balancer, plan};
 
 /// Before a delivery that was not taken is sent again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -39,12 +39,26 @@ pub(crate) struct Run {
     pub(crate) pace: Option<f64>,
     /// What each is answered in the end.
     pub(crate) answer: u16,
+    /// Who says which servers are ready; all of them always are, if nobody does.
+    pub(crate) balancer: Option<Arc<Balancer>>,
+    /// Whether every single try is written down, too.
+    pub(crate) keeps_tries: bool,
     next: AtomicUsize,
     in_flight: AtomicUsize,
     ledger: Vec<AtomicU32>,
     refused: AtomicUsize,
     broken: AtomicUsize,
     waits: Mutex<Vec<Duration>>,
+    tries: Mutex<Vec<Try>>,
+}
+
+/// One delivery, sent once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Try {
+    pub(crate) sent: Instant,
+    pub(crate) ended: Instant,
+    /// None if the connection broke, or nothing came.
+    pub(crate) status: Option<u16>,
 }
 
 impl Run {
@@ -61,12 +75,15 @@ impl Run {
             order,
             pace: None,
             answer: 200,
+            balancer: None,
+            keeps_tries: false,
             next: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             ledger: (0..events).map(|_| AtomicU32::new(0)).collect(),
             refused: AtomicUsize::new(0),
             broken: AtomicUsize::new(0),
             waits: Mutex::default(),
+            tries: Mutex::default(),
         }
     }
 
@@ -118,6 +135,11 @@ impl Run {
         waits
     }
 
+    /// Every try, in the order in which they ended.
+    pub(crate) fn tries(&self) -> Vec<Try> {
+        self.tries.lock().unwrap().clone()
+    }
+
     async fn send_what_is_left(&self, first: usize, began: Instant) {
         let mut line = Line::new(&self.servers, first);
         let mut waits = Vec::new();
@@ -149,10 +171,24 @@ impl Run {
     async fn send_until_taken(&self, line: &mut Line<'_>, event: u32) {
         let body = plan::body(event);
         loop {
+            if let Some(balancer) = &self.balancer {
+                balancer.lead(line).await;
+            }
             let request = request(line.host(), &body, &self.secret);
+            let sent = Instant::now();
             self.in_flight.fetch_add(1, Ordering::SeqCst);
             let answer = timeout(PATIENCE, line.ask(&request)).await;
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
+            if self.keeps_tries {
+                self.tries.lock().unwrap().push(Try {
+                    sent,
+                    ended: Instant::now(),
+                    status: answer
+                        .as_ref()
+                        .ok()
+                        .and_then(|it| it.as_ref().ok().copied()),
+                });
+            }
             match answer {
                 Ok(Ok(status)) if status == self.answer => {
                     self.ledger[event as usize].fetch_add(1, Ordering::SeqCst);
@@ -207,6 +243,11 @@ impl<'a> Line<'a> {
     /// What to name in the request.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Which of the servers it leads to.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn
     }
 
     /// How many bytes the last answer had.
