@@ -38,6 +38,8 @@ const INTAKE_CONNECTIONS: u32 = 4;
 const INTAKE_ROOM: usize = 1024;
 /// How long requests in flight may take to finish once nothing new is accepted.
 const DRAIN: Duration = Duration::from_secs(25);
+/// How long it may take to part with the database.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// Where Stripe sends people back to.
 const RETURN_PATH: &str = "submitted";
 /// The same, when they came by an app.
@@ -184,9 +186,13 @@ impl App {
             .is_err()
         {
             tracing::warn!("a job did not end in time; its claims run out by themselves");
+            jobs.abort_all();
         }
-        self.intake_db.close().await;
-        self.db.close().await;
+        let closing = async { tokio::join!(self.intake_db.close(), self.db.close()) };
+        // A database that stands still takes no leave.
+        if tokio::time::timeout(FAREWELL, closing).await.is_err() {
+            tracing::warn!("connections to the database were left as they are");
+        }
         tracing::info!("stopped");
         Ok(())
     }
