@@ -181,18 +181,8 @@ impl App {
         serve_public(listeners.public, http::router(state), life, idle).await;
         farewell.abort();
         jobs_end.cancel();
-        if tokio::time::timeout(DRAIN, async { while jobs.join_next().await.is_some() {} })
-            .await
-            .is_err()
-        {
-            tracing::warn!("a job did not end in time; its claims run out by themselves");
-            jobs.abort_all();
-        }
-        let closing = async { tokio::join!(self.intake_db.close(), self.db.close()) };
-        // A database that stands still takes no leave.
-        if tokio::time::timeout(FAREWELL, closing).await.is_err() {
-            tracing::warn!("connections to the database were left as they are");
-        }
+        end(jobs).await;
+        part_with([self.intake_db, self.db]).await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -270,6 +260,22 @@ async fn leave(shutdown: impl Future<Output = ()>, life: Lifecycle, delay: Durat
     life.leave();
     tokio::time::sleep(delay).await;
     life.close();
+}
+
+/// Whatever does not end is dropped.
+async fn end(mut jobs: JoinSet<()>) {
+    let ending = async { while jobs.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, ending).await.is_err() {
+        tracing::warn!("a job did not end in time; its claims run out by themselves");
+    }
+}
+
+/// Closes connections, unless the database stands still: it takes no leave.
+async fn part_with(databases: [Db; 2]) {
+    let closing = futures_util::future::join_all(databases.iter().map(Db::close));
+    if tokio::time::timeout(FAREWELL, closing).await.is_err() {
+        tracing::warn!("connections to the database were left as they are");
+    }
 }
 
 async fn serve_public(
