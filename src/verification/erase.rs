@@ -187,7 +187,7 @@ impl Verifier {
             });
         };
         let reading = found_reading(&reply, found, session);
-        self.merge_all(vec![reading]).await?;
+        self.merge_all(&[reading]).await?;
         Ok(Next::Again(Duration::ZERO))
     }
 

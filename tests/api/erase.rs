@@ -18,7 +18,7 @@ use crate::{
     sandbox::support::id,
     support::{database::TestDb, eventually},
     telling,
-    world::{World, ada_starts, http_client, read},
+    world::{World, ada_starts, http_client, read, refresh},
 };
 
 /// Longer than any backoff.
@@ -213,7 +213,9 @@ async fn an_erasure_begun_in_the_dashboard_is_followed_too() {
     // The event of the cancellation may have been written before the erasure: the next look knows.
     let due = "UPDATE verifications SET refresh_due_at = now(), hinted = hinted + 1";
     case.run(due).await;
-    case.world.process().refresh_due(FAR).await.unwrap();
+    refresh(case.world.db.url(), &case.world.process(), FAR)
+        .await
+        .unwrap();
     case.is("processing", "begun").await;
     case.finish().await;
     case.world.hear_all().await;

@@ -95,7 +95,7 @@ impl Round<'_> {
         let deliveries: Vec<_> = deliveries.iter().collect();
         let mut heard = Vec::with_capacity(deliveries.len());
         for part in deliveries.chunks(A_COMMIT) {
-            heard.extend(self.verifier.commit_all(part).await);
+            heard.extend(self.verifier.commit_all(part, &|| ()).await);
         }
         let mut told = BTreeMap::<SessionId, i64>::new();
         for (event, heard) in new.iter().zip(heard) {

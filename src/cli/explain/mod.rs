@@ -1,11 +1,13 @@
 //! `verigate explain`: why is this person in this state, and what happens next?
 
+mod json;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::bail;
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{database::find_database, redaction::write_redaction};
 use crate::{
@@ -156,29 +158,6 @@ impl Explanation {
             || "the person has not clicked Verify yet".to_owned(),
             |attempt| next(&attempt.record),
         )
-    }
-
-    /// For programs.
-    pub(super) fn to_json(&self) -> Value {
-        json!({
-            "person": self.person.as_ref().map(|person| json!({
-                "id": person.id,
-                "realm": person.realm,
-                "external_id": person.external_id,
-                "status": person.status.as_str(),
-                "verified_at": person.verified_at,
-                "updated_at": person.updated_at,
-                "forgotten_at": person.forgotten_at,
-            })),
-            "checks": self.usage.map(|usage| json!({
-                "today": usage.today,
-                "ever": usage.ever,
-                "extra_attempts": usage.extra_attempts,
-                "reserved": usage.reserved,
-            })),
-            "next": self.next(),
-            "attempts": self.attempts.iter().map(Attempt::to_json).collect::<Vec<_>>(),
-        })
     }
 }
 
@@ -351,44 +330,6 @@ impl Attempt {
             )?;
         }
         Ok(())
-    }
-
-    fn to_json(&self) -> Value {
-        let record = &self.record;
-        json!({
-            "id": record.id,
-            "session_id": record.session_id,
-            "livemode": record.livemode,
-            "client": record.client,
-            "status": record.status.map(Status::as_str),
-            "last_error_code": error_code(record),
-            "redaction": record.knowledge.redaction.as_str(),
-            "redaction_requested_at": record.redaction_requested_at,
-            "redaction_overdue_at": record.redaction_overdue_at,
-            "redaction_outcome": record.redaction_outcome,
-            "reports": record.reports,
-            "events_told": record.knowledge.events,
-            "reads_told": record.knowledge.reads,
-            "doubt": record.knowledge.doubt().map(crate::domain::Doubt::as_str),
-            "doubt_since": record.doubt_since,
-            "open_hints": record.open_hints,
-            "unknown_status": record.unknown_status,
-            "refresh_due_at": record.refresh_due_at,
-            "refresh_tries": record.refresh_tries,
-            "unsettled": is_unsettled(record),
-            "current": record.current,
-            "lease_until": record.lease_until,
-            "gone_at": record.gone_at,
-            "created_at": record.created_at,
-            "next": next(record),
-            "history": self.history.iter().map(|line| json!({
-                "at": line.at, "from": line.from, "to": line.to, "cause": line.cause,
-            })).collect::<Vec<_>>(),
-            "events": self.deliveries.iter().map(|event| json!({
-                "id": event.id, "type": event.kind, "created": event.created,
-                "received_at": event.received_at, "outcome": event.outcome,
-            })).collect::<Vec<_>>(),
-        })
     }
 }
 
