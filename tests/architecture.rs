@@ -102,7 +102,7 @@ const VENDORS: Vendors = &[
     ("anyhow", &["app", "cli", "main"]),
     ("std::env", &["config", "postgres"]),
     ("std::process", &["cli", "main", "postgres"]),
-    ("std::thread", &["postgres", "telemetry"]),
+    ("std::thread", &["app/intake", "postgres", "telemetry"]),
     ("SystemTime", &["clock"]),
     ("Utc::now", &["clock"]),
     ("Local::now", &["clock"]),

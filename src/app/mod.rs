@@ -3,6 +3,7 @@
 #[cfg(feature = "dev")]
 mod dev;
 mod heal;
+mod intake;
 mod policies;
 mod signals;
 mod tell;
@@ -27,15 +28,13 @@ use crate::{
     store::{self, Db, NetworkKey},
     stripe,
     telemetry::Metrics,
-    verification::{Intake, Limits, Settings, Verifier},
+    verification::{Limits, Settings, Verifier},
 };
 
 /// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
 const CONNECTIONS: u32 = 16;
 /// Connections for deliveries alone: people must not be able to keep Stripe waiting.
 const INTAKE_CONNECTIONS: u32 = 4;
-/// Deliveries that may wait to be committed; a few batches, so that whoever waits is answered in time.
-const INTAKE_ROOM: usize = 1024;
 /// How long requests in flight may take to finish once nothing new is accepted.
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long it may take to part with the database.
@@ -149,10 +148,7 @@ impl App {
         jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
         self.start_erasing(&mut jobs, &jobs_end);
 
-        let deliveries = self.verifier.clone().with_db(self.intake_db.clone());
-        let (intake, committer) = Intake::new(deliveries, INTAKE_ROOM);
-        jobs.spawn(committer.run(jobs_end.clone()));
-
+        let intake = intake::start(&self, &mut jobs, &jobs_end)?;
         let state = AppState::new(Parts {
             config: &self.config,
             db: self.db.clone(),
@@ -182,7 +178,7 @@ impl App {
         farewell.abort();
         jobs_end.cancel();
         end(jobs).await;
-        part_with([self.intake_db, self.db]).await;
+        part_with(self.db).await;
         tracing::info!("stopped");
         Ok(())
     }
@@ -271,9 +267,11 @@ async fn end(mut jobs: JoinSet<()>) {
 }
 
 /// Closes connections, unless the database stands still: it takes no leave.
-async fn part_with(databases: [Db; 2]) {
-    let closing = futures_util::future::join_all(databases.iter().map(Db::close));
-    if tokio::time::timeout(FAREWELL, closing).await.is_err() {
+async fn part_with(database: Db) {
+    if tokio::time::timeout(FAREWELL, database.close())
+        .await
+        .is_err()
+    {
         tracing::warn!("connections to the database were left as they are");
     }
 }
