@@ -65,6 +65,8 @@ const COLUMNS: &[(&str, &[(&str, Holds)])] = {
                 ("return_url", Person),
             ],
         ),
+        // Counts and times.
+        ("healing", &[("report", Nobody)]),
         (
             "idempotency_keys",
             &[("key_hash", Hash), ("request_hash", Hash)],
@@ -81,6 +83,7 @@ const COLUMNS: &[(&str, &[(&str, Holds)])] = {
         ),
         ("redactions", &[("outcome", Nobody)]),
         ("reservations", &[]),
+        ("stripe_line", &[]),
         (
             "stripe_events",
             &[
