@@ -142,7 +142,7 @@ fn test() -> ExitCode {
         Trial::test(
             "nobody_is_told_that_a_delivery_is_kept_while_postgres_is_away",
             || {
-                run(show_outage(6_000, Duration::from_secs(3), PATIENCE));
+                run(show_outage(6_000, Duration::from_secs(6), PATIENCE));
                 Ok(())
             },
         ),
