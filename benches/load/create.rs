@@ -50,11 +50,11 @@ pub(crate) async fn create() {
     let machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
     let sandbox = Process::start(Command::new(env!("CARGO_BIN_EXE_verigate")).arg("sandbox")).await;
-    let base = format!("http://{}", sandbox.address);
-    slow_down(&base).await;
-    let ours = Server::start(&machine.database("creates").await, &settings(&base)).await;
+    let stripe = format!("http://{}", sandbox.address);
+    slow_down(&stripe).await;
+    let ours = Server::start(&machine.database("creates").await, &settings(&stripe)).await;
     let mut bare = Command::new(std::env::current_exe().unwrap());
-    let bare = Process::start(bare.args(["--bench", "bare-create", &base])).await;
+    let bare = Process::start(bare.args(["--bench", "bare-create", &stripe])).await;
     let both = [("bare proxy", bare.address), ("Verigate  ", ours.address())];
 
     println!("\n{PACE} people a second, {TAKES:?} each, so that {IN_FLIGHT} are in flight");
