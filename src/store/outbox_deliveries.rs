@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::{
     Db, StoreError,
-    budget::LOCK_OF_WORKERS,
     outbox::{Message, MessageRow},
 };
 
@@ -51,11 +50,7 @@ pub async fn claim_deliveries(
         r#"WITH head AS (
                SELECT h.endpoint, h.user_id, h.sequence FROM outbox_deliveries h
                WHERE h.dead_at IS NULL AND h.due_at <= now() AND h.endpoint = ANY($2)
-                 AND (h.claimed_by IS NULL OR h.claimed_until < now() OR NOT EXISTS (
-                     SELECT FROM pg_locks l
-                     WHERE l.locktype = 'advisory' AND l.classid::bigint = $5 AND l.objid::bigint = h.claimed_by
-                       AND l.objsubid = 2 AND l.database = (
-                           SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))
+                 AND (h.claimed_by IS NULL OR h.claimed_until < now() OR NOT worker_is_there(h.claimed_by))
                  AND NOT EXISTS (
                      SELECT FROM outbox_deliveries e
                      WHERE e.endpoint = h.endpoint AND e.user_id = h.user_id AND e.sequence < h.sequence
@@ -74,7 +69,6 @@ pub async fn claim_deliveries(
         endpoints,
         limit,
         hold.as_secs_f64(),
-        i64::from(LOCK_OF_WORKERS),
     )
     .fetch_all(db.pool())
     .await?;

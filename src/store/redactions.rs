@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::{
     Db, StoreError, Tx,
-    budget::LOCK_OF_WORKERS,
     users::parse_status,
     verifications::{inconsistent, parse_session},
 };
@@ -108,11 +107,7 @@ pub async fn claim_redactions(
         r#"WITH due AS (
                SELECT r.verification_id FROM redactions r JOIN verifications v ON v.id = r.verification_id
                WHERE r.ended_at IS NULL AND r.due_at <= now() + make_interval(secs => $4) AND v.livemode = $2
-                 AND (r.claimed_by IS NULL OR r.claimed_until < now() OR NOT EXISTS (
-                     SELECT FROM pg_locks l
-                     WHERE l.locktype = 'advisory' AND l.classid::bigint = $6 AND l.objid::bigint = r.claimed_by
-                       AND l.objsubid = 2 AND l.database = (
-                           SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))
+                 AND (r.claimed_by IS NULL OR r.claimed_until < now() OR NOT worker_is_there(r.claimed_by))
                ORDER BY r.due_at LIMIT $3 FOR UPDATE OF r SKIP LOCKED),
            claimed AS (
                UPDATE redactions r SET claimed_by = $1, claimed_until = now() + make_interval(secs => $5)
@@ -126,7 +121,6 @@ pub async fn claim_redactions(
         claim.limit,
         claim.ahead.as_secs_f64(),
         claim.hold.as_secs_f64(),
-        i64::from(LOCK_OF_WORKERS),
     )
     .fetch_all(db.pool())
     .await?;
