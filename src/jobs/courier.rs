@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future::join_all, stream};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, Db, Listener, STATUS_CHANNEL, StoreError, Worker};
+use crate::store::{self, ClaimedDelivery, Db, Listener, STATUS_CHANNEL, StoreError, Worker};
 
 /// How often due messages are looked for where nobody says that there are any.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +32,27 @@ pub(super) fn count(endpoint: &str, outcome: &'static str) {
     let endpoint = endpoint.to_owned();
     metrics::counter!("verigate_messages_total", "endpoint" => endpoint, "outcome" => outcome)
         .increment(1);
+}
+
+/// Delivers all that was claimed at once. Gives how many that was, unless the database could not be asked for one.
+pub(super) async fn deliver_all<F>(
+    claimed: Vec<ClaimedDelivery>,
+    deliver: impl Fn(ClaimedDelivery) -> F,
+) -> Result<usize, StoreError>
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    let all = claimed.len();
+    let mut done = stream::iter(claimed)
+        .map(deliver)
+        .buffer_unordered(all.max(1));
+    let mut result = Ok(all);
+    while let Some(one) = done.next().await {
+        if let Err(error) = one {
+            result = Err(error);
+        }
+    }
+    result
 }
 
 /// Runs until `shutdown`. Each of the `steps` is taken again and again, whatever the others are waiting for, and one

@@ -8,7 +8,6 @@ mod post;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -88,17 +87,7 @@ impl Mailer {
     pub async fn deliver_due(&self, db: &Db, worker: i32) -> Result<usize, StoreError> {
         let names = [MAIL.to_owned()];
         let claimed = store::claim_deliveries(db, worker, &names, STEP.into(), HOLD).await?;
-        let all = claimed.len();
-        let mut done = stream::iter(claimed)
-            .map(|delivery| self.deliver(db, worker, delivery))
-            .buffer_unordered(STEP.into());
-        let mut result = Ok(all);
-        while let Some(one) = done.next().await {
-            if let Err(error) = one {
-                result = Err(error);
-            }
-        }
-        result
+        courier::deliver_all(claimed, |delivery| self.deliver(db, worker, delivery)).await
     }
 
     async fn deliver(

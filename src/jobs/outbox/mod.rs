@@ -5,7 +5,6 @@ mod receiver;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
 use reqwest::{Client, redirect::Policy};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -120,17 +119,7 @@ impl Outbox {
         let turn = self.connections.acquire().await;
         let claimed = store::claim_deliveries(db, worker, names, STEP.into(), HOLD).await?;
         drop(turn);
-        let all = claimed.len();
-        let mut done = stream::iter(claimed)
-            .map(|delivery| self.deliver(db, worker, delivery))
-            .buffer_unordered(STEP.into());
-        let mut result = Ok(all);
-        while let Some(one) = done.next().await {
-            if let Err(error) = one {
-                result = Err(error);
-            }
-        }
-        result
+        courier::deliver_all(claimed, |delivery| self.deliver(db, worker, delivery)).await
     }
 
     async fn deliver(
