@@ -158,6 +158,20 @@ pub struct ListSessions {
     pub page: Page,
 }
 
+impl ListSessions {
+    /// Those created for this reference, as many as one answer has.
+    pub fn created_for(reference: &str) -> Self {
+        Self {
+            client_reference_id: Some(reference.to_owned()),
+            page: Page {
+                limit: Some(100),
+                ..Page::default()
+            },
+            ..Self::default()
+        }
+    }
+}
+
 /// `GET /v1/identity/verification_reports`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListReports {

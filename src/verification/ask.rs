@@ -6,7 +6,7 @@ use super::{
     policy::{Change, provided_details},
 };
 use crate::stripe::{
-    CreateSession, ListSessions, Page, Priority, Reply, StripeError, VerificationSession,
+    CreateSession, ListSessions, Priority, Reply, StripeError, VerificationSession,
 };
 
 /// What Stripe has for an attempt.
@@ -96,14 +96,7 @@ impl Verifier {
     /// Looks for a session that an earlier call may have made, when its key can no longer tell.
     async fn search(&self, lease: &Lease) -> Result<Found, StripeError> {
         let attempt = lease.attempt.to_string();
-        let list = ListSessions {
-            client_reference_id: Some(attempt.clone()),
-            page: Page {
-                limit: Some(100),
-                ..Page::default()
-            },
-            ..ListSessions::default()
-        };
+        let list = ListSessions::created_for(&attempt);
         let found = self
             .stripe
             .list_sessions(&list, Priority::Person)

@@ -15,7 +15,7 @@ use crate::{
     store::{
         self, ClaimedRedaction, RedactionClaim, RedactionOutcome, StoreError, Tx, Verification,
     },
-    stripe::{ListSessions, Page, Priority, Reply, StripeError, VerificationSession},
+    stripe::{ListSessions, Priority, Reply, StripeError, VerificationSession},
 };
 
 /// Stripe says that it erases within four days.
@@ -163,14 +163,7 @@ impl Verifier {
             return Ok(Next::Again(FIRST_ASK));
         }
         let attempt = claimed.attempt.to_string();
-        let list = ListSessions {
-            client_reference_id: Some(attempt.clone()),
-            page: Page {
-                limit: Some(100),
-                ..Page::default()
-            },
-            ..ListSessions::default()
-        };
+        let list = ListSessions::created_for(&attempt);
         let reply = match self.stripe.list_sessions(&list, Priority::Job).await {
             Ok(reply) => reply,
             Err(error) => return Ok(Next::Again(later(&error, again))),

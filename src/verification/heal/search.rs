@@ -2,11 +2,11 @@
 //!
 //! Most are found in the list of sessions, by the attempt that each names. What is left is asked for one by one, and once.
 
-use super::{A_PAGE, HealError, HealedBy, Round, report::count};
+use super::{HealError, HealedBy, Round, report::count};
 use crate::{
     domain::AttemptId,
     store,
-    stripe::{ListSessions, Page, Priority},
+    stripe::{ListSessions, Priority},
 };
 
 /// In one round. Somebody who clicks again finds their session by themselves.
@@ -27,19 +27,12 @@ impl Round<'_> {
     }
 
     async fn search_for(&mut self, attempt: AttemptId) -> Result<(), HealError> {
-        let list = ListSessions {
-            client_reference_id: Some(attempt.to_string()),
-            page: Page {
-                limit: Some(A_PAGE),
-                ..Page::default()
-            },
-            ..ListSessions::default()
-        };
+        let name = attempt.to_string();
+        let list = ListSessions::created_for(&name);
         let client = self.verifier.stripe.clone();
         let reply = self.ask(client.list_sessions(&list, Priority::Job)).await?;
         let mut found = reply.value.data;
         // Visitors of a static link choose their own client_reference_id; metadata needs our key.
-        let name = attempt.to_string();
         found.retain(|session| session.attempt() == Some(name.as_str()));
         self.read_page(&found, reply.as_of, HealedBy::Search).await
     }
