@@ -65,8 +65,17 @@ impl Plan {
         order
     }
 
-    /// The people and their attempts, as if each had clicked.
+    /// The people and their attempts, as if each had clicked; some sessions are strangers' or not linked yet.
     pub(crate) async fn seed(self, db: &mut PgConnection) {
+        self.insert(db, false).await;
+    }
+
+    /// The same, and every session is known as somebody's: each event does all that an event can do.
+    pub(crate) async fn seed_known(self, db: &mut PgConnection) {
+        self.insert(db, true).await;
+    }
+
+    async fn insert(self, db: &mut PgConnection, all_known: bool) {
         query(
             "INSERT INTO users (id, realm, external_id)
              SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'load', 'person ' || n
@@ -80,14 +89,15 @@ impl Plan {
             "INSERT INTO verifications (id, user_id, livemode, client, session_id, created_at)
              SELECT ('00000000-0000-4000-a000-' || lpad(to_hex(n), 12, '0'))::uuid,
                     ('00000000-0000-4000-8000-' || lpad(to_hex(n / $2), 12, '0'))::uuid, false, 'modal',
-                    CASE WHEN n % $4 <> 1 THEN 'vs_' || n END, to_timestamp($5 + n)
-             FROM generate_series(0, $1) n WHERE n % $3 <> 0",
+                    CASE WHEN $6 OR n % $4 <> 1 THEN 'vs_' || n END, to_timestamp($5 + n)
+             FROM generate_series(0, $1) n WHERE $6 OR n % $3 <> 0",
         )
         .bind(i64::from(self.sessions) - 1)
         .bind(i64::from(SESSIONS_OF_A_PERSON))
         .bind(i64::from(STRANGERS))
         .bind(i64::from(UNLINKED))
         .bind(BEGINNING)
+        .bind(all_known)
         .execute(&mut *db)
         .await
         .unwrap();

@@ -78,7 +78,7 @@ pub(crate) async fn for_a_while(
 pub(crate) async fn populated(machine: &Machine, name: &str) -> String {
     let url = machine.database(name).await;
     let plan = Plan::of_events(PLENTY);
-    plan.seed(&mut machine.connect(name).await).await;
+    plan.seed_known(&mut machine.connect(name).await).await;
     url
 }
 
