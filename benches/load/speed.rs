@@ -15,7 +15,7 @@ use tokio::{net::TcpStream, time::sleep};
 use verigate::postgres::Durability;
 
 use crate::{
-    machine::{Machine, Server, free_address},
+    machine::{Machine, Server, Times, free_address},
     plan::Plan,
     sender::Run,
 };
@@ -53,16 +53,16 @@ impl Speed {
     }
 }
 
-/// Delivers different events for a while, to people who are there, as fast as they are taken, or at a pace.
+/// Delivers the first of these events for a while, to people who are there, as fast as they are taken, or at a pace; the
+/// rest is left.
 pub(crate) async fn for_a_while(
     servers: Vec<SocketAddr>,
     connections: usize,
-    round: u64,
+    events: &mut Vec<u32>,
     pace: Option<f64>,
 ) -> Speed {
-    let plan = Plan::of_events(PLENTY);
-    let order = plan.shuffled(1, round);
-    let mut run = Run::new(servers, SecretString::from(SECRET), plan.events(), order);
+    let all = Plan::of_events(PLENTY).events();
+    let mut run = Run::new(servers, SecretString::from(SECRET), all, events.clone());
     run.pace = pace;
     let run = Arc::new(run);
     let clock = Arc::clone(&run);
@@ -71,7 +71,9 @@ pub(crate) async fn for_a_while(
         clock.stop();
     });
     let took = run.deliver(connections).await;
-    Speed::of(&run.waits(), took)
+    let waits = run.waits();
+    events.drain(..waits.len());
+    Speed::of(&waits, took)
 }
 
 /// A database with everybody in it.
@@ -171,6 +173,7 @@ fn program(name: &str) -> PathBuf {
 /// Everybody in turns, so that a slow minute of the machine is everybody's; the best round of each counts.
 pub(crate) async fn speed(connections: usize, rounds: u64) {
     let machine = Machine::start(Durability::Durable);
+    machine.run_in().await;
     println!("Postgres: {}", machine.durability().await);
     println!(
         "{connections} connections, {rounds} rounds of {} s each\n",
@@ -180,19 +183,13 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
     let mut ceilings: f64 = 0.0;
     for round in 0..rounds {
         let name = |who: &str| format!("{who}_{connections}_{round}");
-        let ours = Server::start(&populated(&machine, &name("ours")).await, &[]).await;
-        let speed = for_a_while(vec![ours.address()], connections, round, None).await;
-        println!(
-            "Verigate                 {}  {:.1} MB",
-            show(&speed),
-            ours.memory()
-        );
-        best = faster(best, speed);
-        drop(ours);
+        let events = || Plan::of_events(PLENTY).shuffled(1, round);
+        let database = populated(&machine, &name("ours")).await;
+        best = faster(best, ours(&machine, &database, connections, events()).await);
         for (processes, best) in (1..).zip(&mut best_peers) {
             let database = populated(&machine, &name(&format!("peer{processes}"))).await;
             let peers = Peers::start(&database, processes).await;
-            let speed = for_a_while(peers.addresses(), connections, round, None).await;
+            let speed = for_a_while(peers.addresses(), connections, &mut events(), None).await;
             println!("peer, {processes} process(es)      {}", show(&speed));
             *best = faster(*best, speed);
         }
@@ -215,15 +212,68 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         ours / best_peers[1].rate
     );
     println!("times pgbench:                     {:.1}", ours / ceilings);
-    let server = Server::start(&populated(&machine, "half").await, &[]).await;
-    let half = for_a_while(
-        vec![server.address()],
-        connections,
-        rounds,
-        Some(ours / 2.0),
-    )
-    .await;
-    println!("at half that load:       {}", show(&half));
+}
+
+/// One round of ours: as much as it takes, and then half of that.
+async fn ours(
+    machine: &Machine,
+    database: &str,
+    connections: usize,
+    mut events: Vec<u32>,
+) -> Speed {
+    let server = Server::start(database, &[]).await;
+    let servers = || vec![server.address()];
+    let before = Work::of(machine, &server);
+    let speed = for_a_while(servers(), connections, &mut events, None).await;
+    let work = Work::of(machine, &server).since(before);
+    println!(
+        "Verigate                 {}  {:.1} MB, {}",
+        show(&speed),
+        server.memory(),
+        work.of_each(speed.rate * ROUND.as_secs_f64())
+    );
+    let half = Some(speed.rate / 2.0);
+    let half = for_a_while(servers(), connections, &mut events, half).await;
+    println!("at half of that          {}", show(&half));
+    speed
+}
+
+/// Processor time.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    server: Duration,
+    postgres: Duration,
+    load: Duration,
+}
+
+impl Work {
+    fn of(machine: &Machine, server: &Server) -> Self {
+        Self {
+            server: server.worked(),
+            postgres: machine.worked(),
+            load: Times::of(std::process::id()).unwrap().worked(false),
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            server: self.server - before.server,
+            postgres: self.postgres - before.postgres,
+            load: self.load - before.load,
+        }
+    }
+
+    /// Where a delivery's time goes.
+    fn of_each(self, deliveries: f64) -> String {
+        let each = |it: Duration| it.as_secs_f64() * 1e6 / deliveries;
+        format!(
+            "each took {:.0} us of a processor: server {:.0}, Postgres {:.0}, load {:.0}",
+            each(self.server + self.postgres + self.load),
+            each(self.server),
+            each(self.postgres),
+            each(self.load)
+        )
+    }
 }
 
 fn faster(one: Speed, other: Speed) -> Speed {

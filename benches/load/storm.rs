@@ -31,6 +31,7 @@ const LONE: usize = 1000;
 /// All three, on one machine.
 pub(crate) async fn storm() {
     let machine = Machine::start(Durability::Durable);
+    machine.run_in().await;
     println!("Postgres: {}", machine.durability().await);
     let server = Server::start(&populated(&machine, "storm").await, &[]).await;
     let mut db = machine.connect("storm").await;
