@@ -257,9 +257,9 @@ impl Work {
 
     fn since(self, before: Self) -> Self {
         Self {
-            server: self.server - before.server,
-            postgres: self.postgres - before.postgres,
-            load: self.load - before.load,
+            server: self.server.saturating_sub(before.server),
+            postgres: self.postgres.saturating_sub(before.postgres),
+            load: self.load.saturating_sub(before.load),
         }
     }
 
