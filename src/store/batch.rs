@@ -6,16 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{
-    ANYBODY, STATUS_CHANNEL, StoreError, Tx, Verification,
-    verifications::{VerificationRow, texts},
-};
-use crate::domain::{AttemptId, PersonState, SessionId, Status, UserId, Verdict};
+use super::{ANYBODY, NewMessage, STATUS_CHANNEL, StoreError, Tx, Verification};
+use crate::domain::{AttemptId, PersonState, Status, UserId, Verdict};
 
 /// Postgres takes payloads below 8000 bytes; an id has 32, and a comma.
 const MOST_NOTIFIED: usize = 240;
 
-/// All that follows from what one transaction was told. Everything in it is locked.
+/// All that follows from what one transaction was told. Its people, and with them their attempts, are locked.
 #[derive(Debug, Default)]
 pub struct News<'a> {
     /// What is known of attempts now, and when Stripe is asked next; none clears it.
@@ -28,6 +25,19 @@ pub struct News<'a> {
     pub people: Vec<(UserId, PersonState, i64)>,
     /// Those who see something new.
     pub notified: BTreeSet<UserId>,
+    /// What applications are told, in the order in which they fetch it.
+    pub messages: Vec<NewMessage>,
+    /// Attempts that no report can come of any more.
+    pub over: Vec<AttemptId>,
+}
+
+/// What came of saving news.
+#[derive(Debug, Default)]
+pub struct Outgrown {
+    /// Attempts that have a new report. What was reserved for it is spent.
+    pub reported: Vec<AttemptId>,
+    /// Those that are over and still hold a reservation, which is the caller's to release.
+    pub holding: Vec<AttemptId>,
 }
 
 /// A line of an attempt's history.
@@ -80,36 +90,13 @@ fn all<'a, R, T>(rows: &'a [R], read: impl FnMut(&'a R) -> T) -> Vec<T> {
     rows.iter().map(read).collect()
 }
 
-/// Locks every attempt of these people, who are locked, and the rows of these sessions, by ascending key.
-pub async fn lock_attempts(
-    tx: &mut Tx,
-    users: &[UserId],
-    sessions: &[SessionId],
-) -> Result<Vec<Verification>, StoreError> {
-    let users: Vec<Uuid> = users.iter().map(|user| user.0).collect();
-    let sessions = texts(sessions);
-    let rows = sqlx::query_as!(
-        VerificationRow,
-        r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id, livemode,
-                  status, verdict_second, redaction, event_second, events_told, verified_second, read_as_of, read_until,
-                  reads_told, unknown_status, hinted, answered, refresh_tries, gone_at, current, created_at,
-                  created_at < now() - interval '20 hours' AS "key_may_have_expired!"
-           FROM verifications WHERE user_id = ANY($1) OR session_id = ANY($2) ORDER BY id FOR UPDATE"#,
-        &users,
-        &sessions,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter().map(Verification::try_from).collect()
-}
-
-/// Saves it all in one statement, every report named included, and tells every listening process when the transaction
-/// commits. Gives the attempts that have a new report; what was reserved for it is the caller's to spend.
+/// Saves it all in one statement, for each one is a way to Postgres and back that every delivery waits for. Every report
+/// named is saved, and every listening process told when the transaction commits.
 #[expect(
     clippy::too_many_lines,
     reason = "it is one statement, and most of it is its columns"
 )]
-pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, StoreError> {
+pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreError> {
     let rows = news.verifications.iter().map(Saved::of);
     let rows = rows.collect::<Result<Vec<_>, _>>()?;
     let (lines, people, reports) = (&news.history, &news.people, reports(news));
@@ -122,8 +109,9 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
             .as_ref()
             .map(|r| (r.as_of, r.until))
     };
+    let (messages, due) = (&news.messages, due(&news.messages));
     let since = |second: i64| DateTime::<Utc>::from_timestamp(second, 0);
-    let reported = sqlx::query_scalar!(
+    let saved = sqlx::query!(
         r#"WITH saved AS (
                UPDATE verifications v SET
                    status = t.status, error_code = t.error_code, report_id = t.report_id,
@@ -161,10 +149,29 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
                SELECT r.report, r.attempt, r.livemode, $31
                FROM UNNEST($28::text[], $29::uuid[], $30::boolean[]) AS r (report, attempt, livemode)
                ON CONFLICT (report_id) DO NOTHING RETURNING verification_id),
+           -- What this very statement writes it does not see.
+           spent AS (
+               UPDATE reservations r SET spent_at = now()
+               WHERE r.verification_id IN (SELECT verification_id FROM reported)
+                 AND r.spent_at IS NULL AND r.released_at IS NULL
+                 AND r.reports < (SELECT count(*) FROM verification_reports WHERE verification_id = r.verification_id)
+                     + (SELECT count(*) FROM reported WHERE verification_id = r.verification_id)),
+           told AS (
+               INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
+               SELECT m.id, m.user_id, m.sequence, m.livemode, m.type, m.data::jsonb
+               FROM UNNEST($35::uuid[], $36::uuid[], $37::bigint[], $38::boolean[], $39::text[], $40::text[])
+                   AS m (id, user_id, sequence, livemode, type, data)),
+           sent AS (
+               INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
+               SELECT d.endpoint, ($36::uuid[])[d.place], ($37::bigint[])[d.place], ($35::uuid[])[d.place]
+               FROM UNNEST($41::integer[], $42::text[]) AS d (place, endpoint)),
            announced AS (
                SELECT pg_notify($32, $33)::text WHERE $33 <> '')
            -- Whatever is announced has to be read: Postgres leaves out what nobody looks at.
-           SELECT verification_id AS "id?" FROM reported UNION ALL SELECT NULL FROM announced"#,
+           SELECT verification_id AS "id?", true AS "reported!" FROM reported
+           UNION ALL SELECT NULL, false FROM announced
+           UNION ALL SELECT DISTINCT verification_id, false FROM reservations
+                     WHERE verification_id = ANY($43) AND spent_at IS NULL AND released_at IS NULL"#,
         &all(&rows, |it| it.row.id.0),
         &all(&rows, |it| it.verdict.as_ref().map(|v| v.status.as_str())) as &[Option<&str>],
         &all(&rows, |it| it.verdict.as_ref().and_then(|v| v.error.as_deref())) as &[Option<&str>],
@@ -200,10 +207,39 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Vec<AttemptId>, S
         STATUS_CHANNEL,
         payload(&news.notified),
         &all(people, |(.., sequence)| *sequence),
+        // Ids made one after the other ascend.
+        &all(messages, |_| Uuid::now_v7()),
+        &all(messages, |it| it.user.0),
+        &all(messages, |it| it.sequence),
+        &all(messages, |it| it.livemode),
+        &all(messages, |it| it.kind.as_str()) as &[&str],
+        &all(messages, |it| it.data.as_str()) as &[&str],
+        &all(&due, |(place, _)| *place),
+        &all(&due, |(_, endpoint)| *endpoint) as &[&str],
+        &all(&news.over, |attempt| attempt.0),
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(reported.into_iter().flatten().map(AttemptId).collect())
+    let mut outgrown = Outgrown::default();
+    for row in saved {
+        let attempts = if row.reported {
+            &mut outgrown.reported
+        } else {
+            &mut outgrown.holding
+        };
+        attempts.extend(row.id.map(AttemptId));
+    }
+    Ok(outgrown)
+}
+
+/// Where each message goes, by its place among them, as Postgres counts.
+fn due(messages: &[NewMessage]) -> Vec<(i32, &str)> {
+    let placed = (1_i32..).zip(messages);
+    let due = placed.flat_map(|(place, message)| {
+        let endpoints = message.endpoints.iter();
+        endpoints.map(move |endpoint| (place, endpoint.as_str()))
+    });
+    due.collect()
 }
 
 /// Every report that was named, by ascending id, and the attempt it is of.

@@ -41,7 +41,7 @@ pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt, is_open_session, note_asked_policies, save_policy,
 };
-pub use batch::{News, Noted, lock_attempts, save_news};
+pub use batch::{News, Noted, Outgrown, save_news};
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
     find_browser_session, insert_browser_session, is_signed_in, touch_browser_session,
@@ -75,7 +75,7 @@ pub use limits::{
 pub use line::take_place;
 pub use mails::{Addressee, find_addressee};
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
-pub use outbox::{Message, MessageListing, NewMessage, Position, list_messages, write_messages};
+pub use outbox::{Message, MessageListing, NewMessage, Position, list_messages};
 pub use outbox_deliveries::{
     ClaimedDelivery, WaitingDelivery, claim_deliveries, fail_delivery, finish_delivery,
     list_deliveries_under_way, measure_deliveries, replay_deliveries,
@@ -98,7 +98,7 @@ pub use users::{
 };
 pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,
-    lock_verifications, measure_doubts,
+    lock_verifications, measure_doubts, read_attempts,
 };
 pub use views::{PersonView, find_person_view, find_standing};
 pub use workers::Worker;

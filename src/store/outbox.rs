@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Db, Owner, StoreError, Tx};
+use super::{Db, Owner, StoreError};
 use crate::domain::{MessageType, UserId};
 
-/// A message to applications, not yet written.
+/// A message to applications, not yet written: its person is locked, and its number goes on where their last one ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMessage {
     /// About whom.
@@ -18,8 +18,8 @@ pub struct NewMessage {
     pub livemode: bool,
     /// What it is about.
     pub kind: MessageType,
-    /// What it says.
-    pub data: Value,
+    /// What it says, as JSON.
+    pub data: String,
     /// Whom it is delivered to.
     pub endpoints: Vec<String>,
 }
@@ -100,46 +100,6 @@ impl TryFrom<MessageRow> for Message {
             created_at: row.created_at,
         })
     }
-}
-
-/// Writes messages about locked people, and puts each on its way. Their rows are the caller's to count on: the numbers go
-/// on where their last one ended.
-pub async fn write_messages(tx: &mut Tx, messages: &[NewMessage]) -> Result<(), StoreError> {
-    if messages.is_empty() {
-        return Ok(());
-    }
-    // Ids made one after the other ascend.
-    let ids: Vec<Uuid> = messages.iter().map(|_| Uuid::now_v7()).collect();
-    let users: Vec<Uuid> = messages.iter().map(|message| message.user.0).collect();
-    let sequences: Vec<i64> = messages.iter().map(|message| message.sequence).collect();
-    let livemodes: Vec<bool> = messages.iter().map(|message| message.livemode).collect();
-    let kinds: Vec<&str> = messages.iter().map(|it| it.kind.as_str()).collect();
-    let data: Vec<&Value> = messages.iter().map(|message| &message.data).collect();
-    let mut due = Vec::new();
-    for (place, message) in (1_i32..).zip(messages) {
-        due.extend(message.endpoints.iter().map(|endpoint| (place, endpoint)));
-    }
-    let places: Vec<i32> = due.iter().map(|(place, _)| *place).collect();
-    let endpoints: Vec<&str> = due.iter().map(|(_, name)| name.as_str()).collect();
-    sqlx::query!(
-        r#"WITH told AS (
-               INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
-               SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::jsonb[]))
-           INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
-           SELECT d.endpoint, ($2::uuid[])[d.place], ($3::bigint[])[d.place], ($1::uuid[])[d.place]
-           FROM UNNEST($7::integer[], $8::text[]) AS d (place, endpoint)"#,
-        &ids,
-        &users,
-        &sequences,
-        &livemodes,
-        &kinds as &[&str],
-        &data as &[&Value],
-        &places,
-        &endpoints as &[&str],
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// The messages to an application, oldest first. One is shown once no transaction that began before its own is under

@@ -183,20 +183,42 @@ fn decode<T: DeserializeOwned>(value: Value) -> Option<T> {
     serde_json::from_value(value).ok()
 }
 
-/// Locks these attempts, by ascending key so that two transactions cannot wait for each other.
-pub async fn lock_verifications(
-    tx: &mut Tx,
-    ids: &[AttemptId],
-) -> Result<Vec<Verification>, StoreError> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+/// Every attempt of these people. They are locked, and what is read here changes under its person's lock alone, so the
+/// rows need no locks of their own. (Only the refreshes count their tries without it: at worst one is made more.)
+pub async fn read_attempts(tx: &mut Tx, users: &[UserId]) -> Result<Vec<Verification>, StoreError> {
+    let users: Vec<Uuid> = users.iter().map(|user| user.0).collect();
     let rows = sqlx::query_as!(
         VerificationRow,
         r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id, livemode,
                   status, verdict_second, redaction, event_second, events_told, verified_second, read_as_of, read_until,
                   reads_told, unknown_status, hinted, answered, refresh_tries, gone_at, current, created_at,
                   created_at < now() - interval '20 hours' AS "key_may_have_expired!"
-           FROM verifications WHERE id = ANY($1) ORDER BY id FOR UPDATE"#,
+           FROM verifications WHERE user_id = ANY($1)"#,
+        &users,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(Verification::try_from).collect()
+}
+
+/// Locks these attempts, and the rows of these sessions, by ascending key so that two transactions cannot wait for each
+/// other.
+pub async fn lock_verifications(
+    tx: &mut Tx,
+    ids: &[AttemptId],
+    sessions: &[SessionId],
+) -> Result<Vec<Verification>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let sessions = texts(sessions);
+    let rows = sqlx::query_as!(
+        VerificationRow,
+        r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id, livemode,
+                  status, verdict_second, redaction, event_second, events_told, verified_second, read_as_of, read_until,
+                  reads_told, unknown_status, hinted, answered, refresh_tries, gone_at, current, created_at,
+                  created_at < now() - interval '20 hours' AS "key_may_have_expired!"
+           FROM verifications WHERE id = ANY($1) OR session_id = ANY($2) ORDER BY id FOR UPDATE"#,
         &ids,
+        &sessions,
     )
     .fetch_all(&mut **tx)
     .await?;

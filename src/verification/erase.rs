@@ -189,36 +189,48 @@ impl Verifier {
     pub(super) async fn follow_redactions(
         &self,
         tx: &mut Tx,
-        rows: impl Iterator<Item = (&Verification, bool)> + Clone,
+        rows: impl Iterator<Item = Erasable<'_>> + Clone,
     ) -> Result<(), StoreError> {
-        let those = |which: fn(&Verification, bool) -> bool| -> Vec<AttemptId> {
-            let rows = rows
-                .clone()
-                .filter(|(row, forgotten)| which(row, *forgotten));
-            rows.map(|(row, _)| row.id).collect()
+        let those = |which: fn(&Erasable<'_>) -> bool| -> Vec<AttemptId> {
+            let rows = rows.clone().filter(which);
+            rows.map(|it| it.row.id).collect()
         };
-        let begun = those(|row, _| {
-            !row.gone
+        let begun = those(|it| {
+            !it.row.gone
                 && matches!(
-                    row.knowledge.redaction,
+                    it.row.knowledge.redaction,
                     Redaction::Processing | Redaction::Validated
                 )
         });
         if !begun.is_empty() {
             store::follow_redactions(tx, &begun, FIRST_LOOK).await?;
         }
-        let ended = those(|row, _| row.knowledge.redaction == Redaction::Redacted);
+        let ended = those(|it| {
+            let redacted = Redaction::Redacted;
+            it.row.knowledge.redaction == redacted && it.redaction_before != redacted
+        });
         if !ended.is_empty() {
             store::end_redactions(tx, &ended).await?;
         }
-        let found = those(|row, forgotten| {
-            forgotten && !row.gone && row.knowledge.redaction == Redaction::None
+        let found = those(|it| {
+            it.forgotten && !it.row.gone && it.row.knowledge.redaction == Redaction::None
         });
         if !found.is_empty() {
             store::demand_redactions(tx, &found).await?;
         }
         Ok(())
     }
+}
+
+/// A row that something was merged into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Erasable<'a> {
+    /// As it is now.
+    pub(super) row: &'a Verification,
+    /// It is of somebody who was forgotten.
+    pub(super) forgotten: bool,
+    /// What was erased before.
+    pub(super) redaction_before: Redaction,
 }
 
 /// What becomes of a claimed redaction.

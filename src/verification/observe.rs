@@ -4,7 +4,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Verifier, again::again_if_lost, place::Held, read::Reading, tell::Change};
+use super::{
+    Verifier, again::again_if_lost, erase::Erasable, place::Held, read::Reading, tell::Change,
+};
 use crate::{
     domain::{
         AttemptFacts, AttemptId, Doubt, Knowledge, PersonState, Redaction, SessionId, Status,
@@ -95,7 +97,7 @@ impl Verifier {
         observation: &Observation,
     ) -> Result<(), StoreError> {
         let id = verification.id;
-        let rows = store::lock_attempts(tx, &[user.id], &[]).await?;
+        let rows = store::read_attempts(tx, &[user.id]).await?;
         let mut held = Held::new(vec![user.clone()], rows);
         held.rows.insert(id, verification.clone());
         self.merge_into(tx, &mut held, &[(id, observation)]).await?;
@@ -130,14 +132,20 @@ impl Verifier {
             .filter_map(|(row, touched)| touched.change(row))
             .collect();
         let messages = self.settings.endpoints.messages(&changes, held, &people);
-        let news = self.news(held, &rows, &people, &messages);
-        let reported = store::save_news(tx, &news).await?;
-        self.settle_reservations(tx, &rows, &reported).await?;
-        store::write_messages(tx, &messages).await?;
-        let erasable = rows.iter().map(|(row, _)| (*row, held.is_forgotten(row)));
+        let news = self.news(held, &rows, &people, messages);
+        let outgrown = store::save_news(tx, &news).await?;
+        if !outgrown.holding.is_empty() {
+            store::release_all_reservations(tx, &outgrown.holding).await?;
+        }
+        let erasable = rows.iter().map(|(row, touched)| Erasable {
+            row,
+            forgotten: held.is_forgotten(row),
+            redaction_before: touched.before.redaction,
+        });
         self.follow_redactions(tx, erasable).await?;
         // What is handed out next needs a reservation of its own, even if nothing but a report is new.
-        let reported = reported.iter().filter_map(|attempt| held.owner(*attempt));
+        let reported = outgrown.reported.iter();
+        let reported = reported.filter_map(|attempt| held.owner(*attempt));
         for user in reported.chain(news.notified.iter().copied()) {
             if let Some(user) = held.users.get(&user) {
                 self.flights.forget(&user.person);
@@ -184,9 +192,10 @@ impl Verifier {
         held: &Held,
         rows: &'a [(&Verification, Touched<'_>)],
         people: &BTreeMap<UserId, PersonState>,
-        messages: &[NewMessage],
+        messages: Vec<NewMessage>,
     ) -> News<'a> {
         let changed = || rows.iter().filter(|(_, touched)| touched.has_changed());
+        let over = changed().filter(|(row, _)| row.user_id.is_some() && will_not_be_billed(row));
         // Each person's messages are numbered upwards.
         let told: BTreeMap<UserId, i64> =
             messages.iter().map(|it| (it.user, it.sequence)).collect();
@@ -217,27 +226,9 @@ impl Verifier {
                 .collect(),
             people: people.iter().filter_map(moved).collect(),
             notified: changed().filter_map(|(row, _)| row.user_id).collect(),
+            over: over.map(|(row, _)| row.id).collect(),
+            messages,
         }
-    }
-
-    /// Spends what was reserved for these new reports, and gives back what no report can come of any more.
-    async fn settle_reservations(
-        &self,
-        tx: &mut Tx,
-        rows: &[(&Verification, Touched<'_>)],
-        reported: &[AttemptId],
-    ) -> Result<(), StoreError> {
-        if !reported.is_empty() {
-            store::spend_reservations(tx, reported).await?;
-        }
-        let over = rows.iter().filter(|(row, touched)| {
-            touched.has_changed() && row.user_id.is_some() && will_not_be_billed(row)
-        });
-        let over: Vec<AttemptId> = over.map(|(row, _)| row.id).collect();
-        if !over.is_empty() {
-            store::release_all_reservations(tx, &over).await?;
-        }
-        Ok(())
     }
 }
 

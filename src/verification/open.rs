@@ -149,7 +149,7 @@ impl Verifier {
             return Ok(Turn::Over(StartError::AlreadyVerified));
         }
         if let Some(id) = store::find_current(tx, user.id, livemode).await? {
-            let rows = store::lock_verifications(tx, &[id]).await?;
+            let rows = store::lock_verifications(tx, &[id], &[]).await?;
             let current = rows.into_iter().next().ok_or_else(StoreError::moved)?;
             if current.status == Some(Status::Processing) && !is_over(&current) {
                 return Ok(Turn::Over(StartError::Processing));
@@ -287,7 +287,7 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             let user = store::lock_user(&mut tx, lease.user).await?;
-            let rows = store::lock_verifications(&mut tx, &[lease.attempt]).await?;
+            let rows = store::lock_verifications(&mut tx, &[lease.attempt], &[]).await?;
             if let Some(mut row) = rows
                 .into_iter()
                 .next()

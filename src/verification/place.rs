@@ -8,7 +8,7 @@ use crate::{
     store::{self, LockedUser, StoreError, Tx, Verification},
 };
 
-/// What a transaction has locked: people, all of their attempts, and rows that nobody owns yet.
+/// What a transaction has locked: people, with all of their attempts, and rows that nobody owns yet.
 #[derive(Debug)]
 pub(super) struct Held {
     /// The people.
@@ -55,7 +55,16 @@ impl Verifier {
         let livemode = self.settings.livemode;
         let users = store::lock_owners(tx, &sessions, &attempts, livemode).await?;
         let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
-        let rows = store::lock_attempts(tx, &ids, &sessions).await?;
+        let mut rows = store::read_attempts(tx, &ids).await?;
+        let owned: BTreeSet<_> = rows
+            .iter()
+            .filter_map(|row| row.session_id.as_ref())
+            .collect();
+        let of_nobody = sessions.iter().filter(|session| !owned.contains(session));
+        let of_nobody: Vec<SessionId> = of_nobody.cloned().collect();
+        if !of_nobody.is_empty() {
+            rows.extend(store::lock_verifications(tx, &[], &of_nobody).await?);
+        }
         Ok(Held::new(users, rows))
     }
 
@@ -93,7 +102,7 @@ impl Verifier {
         }
         if !strangers.is_empty() {
             store::insert_unclaimed(tx, &strangers, self.settings.livemode).await?;
-            for row in store::lock_attempts(tx, &[], &strangers).await? {
+            for row in store::lock_verifications(tx, &[], &strangers).await? {
                 // It may have been made, and linked, since we looked; then its person is not locked.
                 if row.user_id.is_some() {
                     return Err(StoreError::moved());
@@ -155,7 +164,7 @@ impl Verifier {
                 return Ok(None);
             }
             Some((unclaimed, None)) => {
-                let rows = store::lock_verifications(tx, &[unclaimed, attempt]).await?;
+                let rows = store::lock_verifications(tx, &[unclaimed, attempt], &[]).await?;
                 known_before = rows.into_iter().find(|row| row.id == unclaimed);
                 if known_before
                     .as_ref()
@@ -190,7 +199,7 @@ impl Verifier {
 }
 
 async fn lock_one(tx: &mut Tx, id: AttemptId) -> Result<Verification, StoreError> {
-    store::lock_verifications(tx, &[id])
+    store::lock_verifications(tx, &[id], &[])
         .await?
         .pop()
         .ok_or_else(StoreError::moved)

@@ -63,7 +63,7 @@ impl Endpoints {
                 sequence: 0,
                 livemode: row.livemode,
                 kind,
-                data: whole_state(whose, people.get(&user)?, row),
+                data: whole_state(whose, people.get(&user)?, row).to_string(),
                 endpoints: wanted.map(|endpoint| endpoint.name.clone()).collect(),
             })
         };
