@@ -20,7 +20,7 @@ impl<'a> Object<'a> {
     pub(super) fn parse(document: &'a [u8]) -> Option<Self> {
         let document = document.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(document);
         let text = str::from_utf8(document).ok()?;
-        Self::from_raw(serde_json::from_str(text).ok()?)
+        serde_json::from_str(text).ok()
     }
 
     pub(super) fn from_raw(raw: &'a RawValue) -> Option<Self> {
