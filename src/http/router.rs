@@ -132,8 +132,19 @@ pub(crate) fn describe() -> OpenApi {
 /// The public routes.
 pub fn router(state: AppState) -> Router {
     let shared = state.shared();
-    // The last layer is the first to see a request, and the last to see its answer.
     let preflight = from_fn_with_state(shared.sharing.clone(), cors::answer_preflight);
+    // The first layer is the first to see a request, and the last to see its answer. They are laid on as one: of each laid
+    // on alone every request would take a copy in a box, and with it one of all the layers below.
+    let layers = (
+        from_fn(request::trace),
+        from_fn_with_state(shared.headers.clone(), security::add_headers),
+        from_fn_with_state(shared.cookie, auth::clear_stale),
+        from_fn_with_state(shared.sharing.clone(), cors::share),
+        from_fn_with_state(shared.site.clone(), present::present_errors),
+        from_fn(body::drain_unread),
+        CatchPanicLayer::custom(present::panicked),
+        from_fn_with_state(shared.hosts.clone(), security::check_host),
+    );
     people()
         .wrap(|router| router.layer(preflight))
         .hold(Limits::new(MOST_OF_PEOPLE, PATIENCE))
@@ -141,23 +152,7 @@ pub fn router(state: AppState) -> Router {
         .merge(stripe().hold(Limits::new(MOST_DELIVERIES, PATIENCE)))
         .merge(probes())
         .into_router()
-        .layer(from_fn_with_state(
-            shared.hosts.clone(),
-            security::check_host,
-        ))
-        .layer(CatchPanicLayer::custom(present::panicked))
-        .layer(from_fn(body::drain_unread))
-        .layer(from_fn_with_state(
-            shared.site.clone(),
-            present::present_errors,
-        ))
-        .layer(from_fn_with_state(shared.sharing.clone(), cors::share))
-        .layer(from_fn_with_state(shared.cookie, auth::clear_stale))
-        .layer(from_fn_with_state(
-            shared.headers.clone(),
-            security::add_headers,
-        ))
-        .layer(from_fn(request::trace))
+        .layer(layers)
         .with_state(state)
 }
 
