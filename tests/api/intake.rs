@@ -370,7 +370,8 @@ fn is_strange(n: u32) -> bool {
 
 async fn begin_anew(pool: &PgPool) {
     pool.execute(
-        "TRUNCATE users, verifications, verification_history, outbox, stripe_events CASCADE",
+        "TRUNCATE users, verifications, verification_history, verification_reports, outbox, stripe_events \
+             CASCADE",
     )
     .await
     .unwrap();
