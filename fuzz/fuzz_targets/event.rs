@@ -1,6 +1,6 @@
 //! Reading a body ends well, and what comes out of it may be stored.
 //!
-//! Run with `cargo +nightly fuzz run event`.
+//! Run with `RUSTC_BOOTSTRAP=1 cargo fuzz run event -- -max_total_time=300`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
 //! Nobody gets in without the secret, and whoever has it does.
 //!
-//! Run with `cargo +nightly fuzz run signature`.
+//! Run with `RUSTC_BOOTSTRAP=1 cargo fuzz run signature -- -max_total_time=300`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
