@@ -80,8 +80,12 @@ impl<'a> Saved<'a> {
     }
 }
 
-fn encode(told: &impl Serialize) -> Result<String, StoreError> {
-    let text = serde_json::to_string(told);
+/// A value as JSON.
+///
+/// # Errors
+/// When it has no form in JSON, which is a bug.
+pub fn encode(value: &impl Serialize) -> Result<String, StoreError> {
+    let text = serde_json::to_string(value);
     text.map_err(|error| StoreError::Data(sqlx::Error::Encode(error.into())))
 }
 

@@ -41,7 +41,7 @@ pub use attempts::{
     Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
     end_lease, find_current, insert_attempt, is_open_session, note_asked_policies, save_policy,
 };
-pub use batch::{News, Noted, Outgrown, save_news};
+pub use batch::{News, Noted, Outgrown, encode, save_news};
 pub use browser_sessions::{
     BrowserSession, SessionSource, SessionToKeep, clear_browser_sessions, delete_browser_session,
     find_browser_session, insert_browser_session, is_signed_in, touch_browser_session,

@@ -131,7 +131,7 @@ impl Verifier {
         let changes: Vec<Change<'_>> = changes
             .filter_map(|(row, touched)| touched.change(row))
             .collect();
-        let messages = self.settings.endpoints.messages(&changes, held, &people);
+        let messages = self.settings.endpoints.messages(&changes, held, &people)?;
         let news = self.news(held, &rows, &people, messages);
         let outgrown = store::save_news(tx, &news).await?;
         if !outgrown.holding.is_empty() {

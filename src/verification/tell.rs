@@ -6,12 +6,12 @@ use std::{
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::place::Held;
 use crate::{
-    domain::{MessageType, PersonState, Redaction, SessionId, Status, UserId},
-    store::{LockedUser, NewMessage, Verification},
+    domain::{AttemptId, MessageType, PersonState, Redaction, SessionId, Status, UserId},
+    store::{self, LockedUser, NewMessage, StoreError, Verification},
 };
 
 /// Somebody who is told by us, rather than asking.
@@ -53,26 +53,29 @@ impl Endpoints {
         changes: &[Change<'_>],
         held: &Held,
         people: &BTreeMap<UserId, PersonState>,
-    ) -> Vec<NewMessage> {
-        let message = |kind, user: UserId, row: &Verification| {
+    ) -> Result<Vec<NewMessage>, StoreError> {
+        let message = |kind, user: UserId, row: &Verification| -> Result<_, StoreError> {
             let wanted = self.0.iter().filter(|it| it.types.contains(&kind));
             // Nothing is told of somebody who was forgotten.
-            let whose = held.users.get(&user).filter(|it| !it.forgotten)?;
-            Some(NewMessage {
+            let whose = held.users.get(&user).filter(|it| !it.forgotten);
+            let Some((whose, state)) = whose.zip(people.get(&user)) else {
+                return Ok(None);
+            };
+            Ok(Some(NewMessage {
                 user,
                 sequence: 0,
                 livemode: row.livemode,
                 kind,
-                data: whole_state(whose, people.get(&user)?, row).to_string(),
+                data: store::encode(&WholeState::of(whose, state, row))?,
                 endpoints: wanted.map(|endpoint| endpoint.name.clone()).collect(),
-            })
+            }))
         };
         let mut messages = Vec::with_capacity(changes.len());
         let mut last_change = BTreeMap::new();
         for change in changes {
             last_change.insert(change.user, change.row);
             for kind in change.types() {
-                messages.extend(message(kind, change.user, change.row));
+                messages.extend(message(kind, change.user, change.row)?);
             }
         }
         for (user, row) in last_change {
@@ -80,7 +83,7 @@ impl Endpoints {
             let after = people.get(&user).map(|state| state.status);
             if before != after {
                 let kind = MessageType::UserStatusChanged;
-                messages.extend(message(kind, user, row));
+                messages.extend(message(kind, user, row)?);
             }
         }
         let mut sequences = BTreeMap::new();
@@ -93,7 +96,7 @@ impl Endpoints {
             *sequence += 1;
             message.sequence = *sequence;
         }
-        messages
+        Ok(messages)
     }
 }
 
@@ -108,30 +111,63 @@ impl Change<'_> {
     }
 }
 
-/// Ids, statuses, codes and times: nothing else may be in a message.
-fn whole_state(user: &LockedUser, state: &PersonState, row: &Verification) -> Value {
-    let error = row.knowledge.verdict().and_then(|verdict| verdict.error);
-    let verified_at = state
-        .verified_at_second
-        .and_then(|second| DateTime::from_timestamp(second, 0));
-    json!({
-        "user": {
-            "id": user.person.external_id,
-            "realm": user.person.realm,
-            "status": state.status.as_str(),
-            "verified_at": verified_at.map(|at| written(&at)),
-        },
-        "verification": {
-            "id": row.id,
-            "session_id": row.session_id.as_ref().map(SessionId::as_str),
-            "policy": row.policy,
-            "status": row.status.map(Status::as_str),
-            "last_error": error.map(|code| json!({ "code": code })),
-            "redaction": row.knowledge.redaction.as_str(),
-            "gone": row.gone,
-            "created_at": written(&row.created_at),
-        },
-    })
+/// The whole state as of a change: ids, statuses, codes and times, and nothing else may be in a message.
+#[derive(Serialize)]
+struct WholeState<'a> {
+    user: UserState<'a>,
+    verification: VerificationState<'a>,
+}
+
+#[derive(Serialize)]
+struct UserState<'a> {
+    id: &'a str,
+    realm: &'a str,
+    status: &'static str,
+    verified_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct VerificationState<'a> {
+    id: AttemptId,
+    session_id: Option<&'a str>,
+    policy: &'a str,
+    status: Option<&'static str>,
+    last_error: Option<LastError>,
+    redaction: &'static str,
+    gone: bool,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+struct LastError {
+    code: String,
+}
+
+impl<'a> WholeState<'a> {
+    fn of(user: &'a LockedUser, state: &PersonState, row: &'a Verification) -> Self {
+        let error = row.knowledge.verdict().and_then(|verdict| verdict.error);
+        let verified_at = state
+            .verified_at_second
+            .and_then(|second| DateTime::from_timestamp(second, 0));
+        Self {
+            user: UserState {
+                id: &user.person.external_id,
+                realm: &user.person.realm,
+                status: state.status.as_str(),
+                verified_at: verified_at.map(|at| written(&at)),
+            },
+            verification: VerificationState {
+                id: row.id,
+                session_id: row.session_id.as_ref().map(SessionId::as_str),
+                policy: &row.policy,
+                status: row.status.map(Status::as_str),
+                last_error: error.map(|code| LastError { code }),
+                redaction: row.knowledge.redaction.as_str(),
+                gone: row.gone,
+                created_at: written(&row.created_at),
+            },
+        }
+    }
 }
 
 fn written(at: &DateTime<Utc>) -> String {
