@@ -13,7 +13,6 @@ use axum::{
         HeaderMap,
         header::{CONTENT_LENGTH, EXPECT},
     },
-    middleware::Next,
     response::Response,
 };
 use futures_util::{Stream, StreamExt};
@@ -61,9 +60,12 @@ async fn collect(mut chunks: BodyDataStream, limit: usize) -> Result<Bytes, Erro
 
 /// Keeps reading, for a while, what a handler left of the body. Closing the connection with unread bytes would reset
 /// it, and the client could lose the answer that is already on its way.
-pub(crate) async fn drain_unread(request: Request, next: Next) -> Response {
+pub(crate) async fn drain_unread(
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return next(request).await;
     }
     // Who waits for "100 Continue" has sent nothing yet, and reading would invite it.
     let waits = request.headers().contains_key(EXPECT);
@@ -74,7 +76,7 @@ pub(crate) async fn drain_unread(request: Request, next: Next) -> Response {
         };
         Body::from_stream(rest)
     });
-    next.run(request).await
+    next(request).await
 }
 
 struct Rest {
@@ -124,7 +126,11 @@ async fn throw_away(mut chunks: BodyDataStream) {
 mod tests {
     use super::*;
     use axum::{
-        Router, extract::Request, middleware::from_fn, response::IntoResponse, routing::post,
+        Router,
+        extract::Request,
+        middleware::{Next, from_fn},
+        response::IntoResponse,
+        routing::post,
     };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -146,7 +152,9 @@ mod tests {
         let router = Router::new()
             .route("/read", post(count))
             .route("/ignore", post(async || "ignored"))
-            .layer(from_fn(drain_unread));
+            .layer(from_fn(async |request, next: Next| {
+                drain_unread(request, async |request| next.run(request).await).await
+            }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async { axum::serve(listener, router).await });

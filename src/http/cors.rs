@@ -53,15 +53,15 @@ fn is_shared(request: &Request) -> bool {
 /// Lets a listed page read the answer, errors included. Credentials are not allowed, so a browser sends no cookie
 /// along, and `*` never is.
 pub(crate) async fn share(
-    State(sharing): State<Sharing>,
+    sharing: &Sharing,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     if sharing.0.is_empty() || !is_shared(&request) {
-        return next.run(request).await;
+        return next(request).await;
     }
     let caller = sharing.caller(request.headers());
-    let mut answer = next.run(request).await;
+    let mut answer = next(request).await;
     let headers = answer.headers_mut();
     headers.append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = caller {

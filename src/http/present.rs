@@ -1,17 +1,17 @@
 //! How an error looks: JSON for programs, a problem for backends, a page for people. The only place that words and logs one.
 
-use std::{error::Error as StdError, fmt::Write as _};
+use std::{error::Error as StdError, fmt::Write as _, panic::AssertUnwindSafe};
 
 use axum::{
     Json,
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
-    middleware::Next,
     response::{Html, IntoResponse, Response},
 };
+use futures_util::FutureExt as _;
 use serde_json::json;
 
 use super::{
@@ -67,15 +67,15 @@ fn is_html(range: &str) -> bool {
 
 /// Gives every error that comes by its words, and writes the ones that are our fault to the log.
 pub(crate) async fn present_errors(
-    State(site): State<Site>,
+    site: &Site,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     // Everything about a call of the API is a problem, even that there is no such call.
     let is_call = api::is_call(request.uri().path());
     let accepted = Shape::accepted(request.headers());
     let id = request.extensions().get::<RequestId>().copied();
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let Some(error) = error_of(&mut response) else {
         return response;
     };
@@ -84,7 +84,7 @@ pub(crate) async fn present_errors(
     let shape = if is_call { Shape::Problem } else { wanted };
     let mut worded = match shape {
         Shape::Json => word_for_program(&error),
-        Shape::Page => word_for_person(&error, &site, id),
+        Shape::Page => word_for_person(&error, site, id),
         Shape::Problem => api::word_problem(&error, id),
     };
     *worded.status_mut() = error.status();
@@ -129,9 +129,13 @@ fn is_plain(kind: &HeaderValue) -> bool {
     kind.as_bytes().starts_with(b"text/plain")
 }
 
-/// What a handler that panicked has answered; the panic itself is told by the hook of the process.
-pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    Error::internal(Panicked).into_response()
+/// Answers for a handler that panics; the panic itself is told by the hook of the process.
+pub(crate) async fn catch_panic(
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
+    let answered = AssertUnwindSafe(next(request)).catch_unwind().await;
+    answered.unwrap_or_else(|_| Error::internal(Panicked).into_response())
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -260,20 +264,24 @@ mod tests {
         use axum::{
             Router,
             body::{Body, to_bytes},
-            middleware::{from_fn, from_fn_with_state},
+            extract::State,
+            middleware::{Next, from_fn_with_state},
             routing::get,
         };
         use tower::ServiceExt;
-        use tower_http::catch_panic::CatchPanicLayer;
 
         async fn ask(path: &str, accept: &str) -> (StatusCode, String, String) {
             let config = Config::from_lookup(Mode::Dev, |_| None).unwrap();
+            let around = async |State(site): State<Site>, request: Request, next: Next| {
+                let next = async |request| next.run(request).await;
+                let next = async |request| catch_panic(request, next).await;
+                let next = async |request| present_errors(&site, request, next).await;
+                crate::http::request::trace(request, next).await
+            };
             let router = Router::new()
                 .route("/panics", get(async || -> () { panic!("canary") }))
                 .route("/mute", get(async || StatusCode::BAD_GATEWAY))
-                .layer(CatchPanicLayer::custom(panicked))
-                .layer(from_fn_with_state(Site::new(&config), present_errors))
-                .layer(from_fn(crate::http::request::trace));
+                .layer(from_fn_with_state(Site::new(&config), around));
             let request = Request::builder().uri(path).header(ACCEPT, accept);
             let request = request.body(Body::empty()).unwrap();
             let answer = router.oneshot(request).await.unwrap();

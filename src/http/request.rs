@@ -5,7 +5,6 @@ use std::{fmt, time::Instant};
 use axum::{
     extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue},
-    middleware::Next,
     response::Response,
 };
 use tracing::{Instrument, Span, field};
@@ -27,7 +26,10 @@ impl fmt::Display for RequestId {
 }
 
 /// Runs the request in a span of its own. Path and query stay out of it: they are whatever a stranger typed.
-pub(crate) async fn trace(mut request: Request, next: Next) -> Response {
+pub(crate) async fn trace(
+    mut request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let id = RequestId(Uuid::now_v7());
     request.extensions_mut().insert(id);
     let matched = request.extensions().get::<MatchedPath>();
@@ -44,7 +46,7 @@ pub(crate) async fn trace(mut request: Request, next: Next) -> Response {
         span: span.clone(),
         started: Instant::now(),
     };
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = next(request).instrument(span).await;
     finish.log(&response);
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);

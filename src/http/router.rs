@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    middleware::{from_fn, from_fn_with_state},
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
 };
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
@@ -131,20 +132,8 @@ pub(crate) fn describe() -> OpenApi {
 
 /// The public routes.
 pub fn router(state: AppState) -> Router {
-    let shared = state.shared();
-    let preflight = from_fn_with_state(shared.sharing.clone(), cors::answer_preflight);
-    // The first layer is the first to see a request, and the last to see its answer. They are laid on as one: of each laid
-    // on alone every request would take a copy in a box, and with it one of all the layers below.
-    let layers = (
-        from_fn(request::trace),
-        from_fn_with_state(shared.headers.clone(), security::add_headers),
-        from_fn_with_state(shared.cookie, auth::clear_stale),
-        from_fn_with_state(shared.sharing.clone(), cors::share),
-        from_fn_with_state(shared.site.clone(), present::present_errors),
-        from_fn(body::drain_unread),
-        CatchPanicLayer::custom(present::panicked),
-        from_fn_with_state(shared.hosts.clone(), security::check_host),
-    );
+    let sharing = state.shared().sharing.clone();
+    let preflight = from_fn_with_state(sharing, cors::answer_preflight);
     people()
         .wrap(|router| router.layer(preflight))
         .hold(Limits::new(MOST_OF_PEOPLE, PATIENCE))
@@ -152,8 +141,25 @@ pub fn router(state: AppState) -> Router {
         .merge(stripe().hold(Limits::new(MOST_DELIVERIES, PATIENCE)))
         .merge(probes())
         .into_router()
-        .layer(layers)
+        .layer(from_fn_with_state(state.clone(), around))
         .with_state(state)
+}
+
+/// What is around every route. The last is the first to see a request, and the last to see its answer.
+///
+/// They are one layer, and call each other: of each laid on alone every request would take a copy in a box, and with it
+/// one of all the layers below.
+async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let shared = state.shared();
+    let next = async |request| next.run(request).await;
+    let next = async |request| security::check_host(&shared.hosts, request, next).await;
+    let next = async |request| present::catch_panic(request, next).await;
+    let next = async |request| body::drain_unread(request, next).await;
+    let next = async |request| present::present_errors(&shared.site, request, next).await;
+    let next = async |request| cors::share(&shared.sharing, request, next).await;
+    let next = async |request| auth::clear_stale(&shared.cookie, request, next).await;
+    let next = async |request| security::add_headers(&shared.headers, request, next).await;
+    request::trace(request, next).await
 }
 
 /// `/metrics`, for a listener of its own: it is nobody's business but the operators'.

@@ -9,13 +9,12 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderMap, HeaderValue,
         header::{COOKIE, SET_COOKIE},
         request::Parts,
     },
-    middleware::Next,
     response::Response,
 };
 use cookie::{Cookie, SameSite};
@@ -144,16 +143,16 @@ struct Stale(Arc<AtomicBool>);
 /// Takes a cookie away that is nobody's any more. Only with a page: an answer to a script may be late, and arrive after
 /// another tab has signed in.
 pub(crate) async fn clear_stale(
-    State(cookie): State<SessionCookie>,
+    cookie: &SessionCookie,
     mut request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     if sent(request.headers(), cookie.name).next().is_none() {
-        return next.run(request).await;
+        return next(request).await;
     }
     let stale = Stale::default();
     request.extensions_mut().insert(stale.clone());
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let surface: Surface = response.extensions().get().copied().unwrap_or_default();
     let has_cookie = response.headers().contains_key(SET_COOKIE);
     if stale.0.load(Ordering::Relaxed) && surface != Surface::Data && !has_cookie {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderMap, HeaderName, HeaderValue,
         header::{
@@ -11,7 +11,6 @@ use axum::{
             STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
         },
     },
-    middleware::Next,
     response::Response,
 };
 use url::Url;
@@ -118,12 +117,12 @@ impl HeaderPolicy {
 
 /// Puts the headers on whatever answer comes by.
 pub(crate) async fn add_headers(
-    State(policy): State<HeaderPolicy>,
+    policy: &HeaderPolicy,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let is_link = request.uri().path().starts_with(LINKS);
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let surface = response
         .extensions()
         .get::<Surface>()

@@ -3,9 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, Uri, header::HOST, uri::Authority},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use url::Url;
@@ -39,9 +38,9 @@ impl AllowedHosts {
 
 /// Refuses a request that does not call us by a name of ours.
 pub(crate) async fn check_host(
-    State(allowed): State<AllowedHosts>,
+    allowed: &AllowedHosts,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let named = named_host(request.headers(), request.uri());
     // Orchestrators and the container's own check ask for health by address, and a name that is an address cannot be
@@ -49,7 +48,7 @@ pub(crate) async fn check_host(
     let is_probe = PROBES.contains(&request.uri().path());
     match named {
         Some(host) if allowed.allows(&host) || (is_probe && is_address(&host)) => {
-            next.run(request).await
+            next(request).await
         }
         _ => Error::Misdirected.into_response(),
     }
