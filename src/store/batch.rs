@@ -90,7 +90,7 @@ pub fn encode(value: &impl Serialize) -> Result<String, StoreError> {
 }
 
 /// A column of many rows.
-fn all<'a, R, T>(rows: &'a [R], read: impl FnMut(&'a R) -> T) -> Vec<T> {
+pub(super) fn all<'a, R, T>(rows: &'a [R], read: impl FnMut(&'a R) -> T) -> Vec<T> {
     rows.iter().map(read).collect()
 }
 

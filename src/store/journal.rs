@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{StoreError, Tx};
-use crate::domain::{AttemptId, Status};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{LockedUser, StoreError, Tx, batch::all, users::UserRow};
+use crate::domain::{AttemptId, SessionId, Status};
 
 /// What became of an authentic delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,40 +68,107 @@ pub struct EventRecord {
     pub session_id: Option<String>,
 }
 
-/// Records deliveries, each with its outcome and no two with one id, by ascending id so that two transactions cannot wait
-/// for each other. Gives the ids of those that are new.
-pub async fn record_events(
+/// A session that something is told of.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The delivery that tells it: if that is not new, it tells nothing. None if we have asked.
+    pub event: Option<&'a str>,
+    /// Which session.
+    pub session: &'a SessionId,
+    /// The attempt that it names as its own.
+    pub attempt: Option<AttemptId>,
+}
+
+/// Records deliveries, each with its outcome and no two with one id, and then locks the people of the sessions that are
+/// told of, and of the attempts named that wait for a session. Both by ascending key, so that two transactions cannot wait
+/// for each other; in one statement, for each one is a way to Postgres and back. Gives the ids of the deliveries that are
+/// new, and the people.
+pub async fn record_and_lock(
     tx: &mut Tx,
     events: &BTreeMap<&str, (&EventRecord, Outcome)>,
-) -> Result<HashSet<String>, StoreError> {
-    let column = |read: fn(&EventRecord) -> &Option<String>| -> Vec<Option<&str>> {
-        let values = events.values();
-        values.map(|(event, _)| read(event).as_deref()).collect()
-    };
-    let records = || events.values().map(|(event, _)| *event);
-    let ids: Vec<String> = records().map(|event| event.id.clone()).collect();
-    let kinds: Vec<String> = records().map(|event| event.kind.clone()).collect();
-    let created: Vec<Option<i64>> = records().map(|event| event.created).collect();
-    let modes: Vec<Option<bool>> = records().map(|event| event.livemode).collect();
-    let outcomes = events.values().map(|(_, outcome)| outcome.as_str());
-    let outcomes: Vec<String> = outcomes.map(str::to_owned).collect();
-    let new = sqlx::query_scalar!(
-        r#"INSERT INTO stripe_events (id, type, created, livemode, api_version, account, session_id, outcome)
-           SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::boolean[],
-                                $5::text[], $6::text[], $7::text[], $8::text[])
-           ON CONFLICT (id) DO NOTHING RETURNING id"#,
-        &ids,
-        &kinds,
-        &created as &[Option<i64>],
-        &modes as &[Option<bool>],
-        &column(|event| &event.api_version) as &[Option<&str>],
-        &column(|event| &event.account) as &[Option<&str>],
-        &column(|event| &event.session_id) as &[Option<&str>],
-        &outcomes,
+    about: &[About<'_>],
+    livemode: bool,
+) -> Result<(HashSet<String>, Vec<LockedUser>), StoreError> {
+    let events: Vec<(&EventRecord, Outcome)> = events.values().copied().collect();
+    let rows = sqlx::query_as!(
+        Recorded,
+        r#"WITH new AS (
+               INSERT INTO stripe_events (id, type, created, livemode, api_version, account, session_id, outcome)
+               SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::boolean[],
+                                    $5::text[], $6::text[], $7::text[], $8::text[])
+               ON CONFLICT (id) DO NOTHING RETURNING id),
+           about AS (
+               SELECT a.session, a.attempt FROM UNNEST($9::text[], $10::text[], $11::uuid[])
+                   AS a (event, session, attempt)
+               WHERE a.event IS NULL OR a.event IN (SELECT id FROM new)),
+           owners AS (
+               SELECT id, realm, external_id, email, status, verified_at, details_version, sequence, forgotten_at
+               FROM users
+               WHERE id IN (SELECT user_id FROM verifications WHERE session_id = ANY(ARRAY(SELECT session FROM about))
+                            UNION SELECT user_id FROM verifications
+                            WHERE id = ANY(ARRAY(SELECT attempt FROM about))
+                              AND session_id IS NULL AND livemode = $12)
+               ORDER BY id FOR UPDATE)
+           SELECT id AS "event?", NULL::uuid AS "id?", NULL AS "realm?", NULL AS "external_id?", NULL AS "email?",
+                  NULL AS "status?", NULL::timestamptz AS "verified_at?", 0 AS "details_version!",
+                  0::bigint AS "sequence!", false AS "forgotten!" FROM new
+           UNION ALL
+           SELECT NULL, id, realm, external_id, email, status, verified_at, details_version, sequence,
+                  forgotten_at IS NOT NULL FROM owners"#,
+        &all(&events, |(event, _)| event.id.as_str()) as &[&str],
+        &all(&events, |(event, _)| event.kind.as_str()) as &[&str],
+        &all(&events, |(event, _)| event.created) as &[Option<i64>],
+        &all(&events, |(event, _)| event.livemode) as &[Option<bool>],
+        &all(&events, |(event, _)| event.api_version.as_deref()) as &[Option<&str>],
+        &all(&events, |(event, _)| event.account.as_deref()) as &[Option<&str>],
+        &all(&events, |(event, _)| event.session_id.as_deref()) as &[Option<&str>],
+        &all(&events, |(_, outcome)| outcome.as_str()) as &[&str],
+        &all(about, |it| it.event) as &[Option<&str>],
+        &all(about, |it| it.session.as_str()) as &[&str],
+        &all(about, |it| it.attempt.map(|attempt| attempt.0)) as &[Option<Uuid>],
+        livemode,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(new.into_iter().collect())
+    let mut new = HashSet::with_capacity(events.len());
+    let mut owners = Vec::new();
+    for mut row in rows {
+        new.extend(row.event.take());
+        if let Some(owner) = row.owner() {
+            owners.push(owner.try_into()?);
+        }
+    }
+    Ok((new, owners))
+}
+
+/// Either a delivery that is new, or somebody.
+struct Recorded {
+    event: Option<String>,
+    id: Option<Uuid>,
+    realm: Option<String>,
+    external_id: Option<String>,
+    email: Option<String>,
+    status: Option<String>,
+    verified_at: Option<DateTime<Utc>>,
+    details_version: i32,
+    sequence: i64,
+    forgotten: bool,
+}
+
+impl Recorded {
+    fn owner(self) -> Option<UserRow> {
+        Some(UserRow {
+            id: self.id?,
+            realm: self.realm?,
+            external_id: self.external_id?,
+            email: self.email,
+            status: self.status?,
+            verified_at: self.verified_at,
+            details_version: self.details_version,
+            sequence: self.sequence,
+            forgotten: self.forgotten,
+        })
+    }
 }
 
 /// Appends one line to an attempt's history.

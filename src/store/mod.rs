@@ -67,7 +67,7 @@ pub use healing::{
     note_all_swept, note_events_heard, note_recent_swept, note_searched,
 };
 pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
-pub use journal::{EventRecord, Outcome, record_events, record_history};
+pub use journal::{About, EventRecord, Outcome, record_and_lock, record_history};
 pub use limits::{
     NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations, record_creation,
     take_extra_attempt, view_usage, wait_of_network, wait_of_person,
@@ -93,9 +93,7 @@ pub use retention::{
     OldMessages, clear_calls, clear_events, clear_hand_offs, clear_history, clear_oidc_logins,
     clear_sessions, delete_messages, lock_old_messages, take_turn_to_clear,
 };
-pub use users::{
-    LockedUser, find_user, is_forgotten, lock_known, lock_owners, lock_person, lock_user,
-};
+pub use users::{LockedUser, find_user, is_forgotten, lock_known, lock_person, lock_user};
 pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,
     lock_verifications, measure_doubts, read_attempts,

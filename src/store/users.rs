@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Db, StoreError, Tx, verifications::texts};
-use crate::domain::{AttemptId, Person, SessionId, Status, UserId, UserStatus};
+use super::{Db, StoreError, Tx};
+use crate::domain::{Person, Status, UserId, UserStatus};
 
 /// A person's row, locked until the transaction ends.
 #[derive(Clone, Debug)]
@@ -25,16 +25,16 @@ pub struct LockedUser {
     pub forgotten: bool,
 }
 
-struct UserRow {
-    id: Uuid,
-    realm: String,
-    external_id: String,
-    email: Option<String>,
-    status: String,
-    verified_at: Option<DateTime<Utc>>,
-    details_version: i32,
-    sequence: i64,
-    forgotten: bool,
+pub(super) struct UserRow {
+    pub(super) id: Uuid,
+    pub(super) realm: String,
+    pub(super) external_id: String,
+    pub(super) email: Option<String>,
+    pub(super) status: String,
+    pub(super) verified_at: Option<DateTime<Utc>>,
+    pub(super) details_version: i32,
+    pub(super) sequence: i64,
+    pub(super) forgotten: bool,
 }
 
 impl TryFrom<UserRow> for LockedUser {
@@ -116,32 +116,6 @@ pub async fn lock_user(tx: &mut Tx, user: UserId) -> Result<LockedUser, StoreErr
     .fetch_one(&mut **tx)
     .await?;
     row.try_into()
-}
-
-/// Locks the people of these sessions, and those of these attempts that wait for a session, by ascending key.
-pub async fn lock_owners(
-    tx: &mut Tx,
-    sessions: &[SessionId],
-    attempts: &[AttemptId],
-    livemode: bool,
-) -> Result<Vec<LockedUser>, StoreError> {
-    let sessions = texts(sessions);
-    let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
-    let rows = sqlx::query_as!(
-        UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence,
-                  forgotten_at IS NOT NULL AS "forgotten!" FROM users
-           WHERE id IN (SELECT user_id FROM verifications WHERE session_id = ANY($1)
-                        UNION SELECT user_id FROM verifications
-                        WHERE id = ANY($2) AND session_id IS NULL AND livemode = $3)
-           ORDER BY id FOR UPDATE"#,
-        &sessions,
-        &attempts,
-        livemode,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter().map(LockedUser::try_from).collect()
 }
 
 /// The id of a person, if we have met them.

@@ -168,15 +168,22 @@ impl Verifier {
             let record = (&delivery.record, delivery.outcome);
             records.entry(delivery.record.id.as_str()).or_insert(record);
         }
+        let news = deliveries
+            .iter()
+            .filter_map(|it| Some((&it.record, it.news.as_ref()?)));
+        let about: Vec<_> = news
+            .map(|(record, news)| news.about(Some(&record.id)))
+            .collect();
+        let livemode = self.settings.livemode;
         let mut tx = self.db.begin().await?;
-        let mut new = store::record_events(&mut tx, &records).await?;
+        let (mut new, owners) = store::record_and_lock(&mut tx, &records, &about, livemode).await?;
         if new.is_empty() {
             return Ok(vec![Heard::Known; deliveries.len()]);
         }
         let (heard, readings) = take_new(deliveries, &mut new);
         let moved = match readings.as_slice() {
             [] => 0,
-            readings => self.merge(&mut tx, readings).await?.moved.len(),
+            readings => self.merge(&mut tx, owners, readings).await?.moved.len(),
         };
         written();
         tx.commit().await?;

@@ -64,20 +64,25 @@ impl Verifier {
         let readings = &readings;
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
-            let merged = self.merge(&mut tx, readings).await?;
+            let about: Vec<_> = readings.iter().map(|it| it.about(None)).collect();
+            let none = BTreeMap::new();
+            let livemode = self.settings.livemode;
+            let (_, owners) = store::record_and_lock(&mut tx, &none, &about, livemode).await?;
+            let merged = self.merge(&mut tx, owners, readings).await?;
             tx.commit().await?;
             Ok(merged)
         })
         .await
     }
 
-    /// Merges readings into their sessions' rows, which are found, linked or made.
+    /// Merges readings into their sessions' rows, which are found, linked or made. The people they are about are locked.
     pub(super) async fn merge(
         &self,
         tx: &mut Tx,
+        owners: Vec<LockedUser>,
         readings: &[&Reading],
     ) -> Result<Merged, StoreError> {
-        let mut held = self.hold(tx, readings).await?;
+        let mut held = self.hold(tx, owners, readings).await?;
         let places = self.place(tx, &mut held, readings).await?;
         let mut told = Vec::with_capacity(readings.len());
         for reading in readings {

@@ -41,31 +41,24 @@ impl Held {
 type Named<'a> = BTreeMap<&'a SessionId, Vec<AttemptId>>;
 
 impl Verifier {
-    /// Locks the people that the readings are about, and only then reads all of their rows.
+    /// All rows of the people who are locked, and those of the readings' sessions that nobody owns.
     pub(super) async fn hold(
         &self,
         tx: &mut Tx,
+        owners: Vec<LockedUser>,
         readings: &[&Reading],
     ) -> Result<Held, StoreError> {
-        let sessions: BTreeSet<&SessionId> = readings.iter().map(|r| &r.session).collect();
-        let sessions: Vec<SessionId> = sessions.into_iter().cloned().collect();
-        let attempts: BTreeSet<AttemptId> =
-            readings.iter().filter_map(|r| r.naming.attempt).collect();
-        let attempts: Vec<AttemptId> = attempts.into_iter().collect();
-        let livemode = self.settings.livemode;
-        let users = store::lock_owners(tx, &sessions, &attempts, livemode).await?;
-        let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
+        let ids: Vec<UserId> = owners.iter().map(|user| user.id).collect();
         let mut rows = store::read_attempts(tx, &ids).await?;
-        let owned: BTreeSet<_> = rows
-            .iter()
-            .filter_map(|row| row.session_id.as_ref())
-            .collect();
-        let of_nobody = sessions.iter().filter(|session| !owned.contains(session));
-        let of_nobody: Vec<SessionId> = of_nobody.cloned().collect();
+        let mut of_nobody: BTreeSet<&SessionId> = readings.iter().map(|r| &r.session).collect();
+        for session in rows.iter().filter_map(|row| row.session_id.as_ref()) {
+            of_nobody.remove(session);
+        }
         if !of_nobody.is_empty() {
+            let of_nobody: Vec<SessionId> = of_nobody.into_iter().cloned().collect();
             rows.extend(store::lock_verifications(tx, &[], &of_nobody).await?);
         }
-        Ok(Held::new(users, rows))
+        Ok(Held::new(owners, rows))
     }
 
     /// The row of each session. A session without one is linked to the attempt it names, if that one waits for a

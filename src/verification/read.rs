@@ -3,6 +3,7 @@
 use super::observe::{Naming, Observation, Source};
 use crate::{
     domain::{AttemptId, Detail, Knowledge, Redaction, SessionId, Status, Told},
+    store::About,
     stripe::{
         AsOf, Reply, SessionStatus, VerificationSession,
         event::{Event, EventKind, Snapshot},
@@ -21,6 +22,17 @@ pub(super) struct Reading {
     pub(super) naming: Naming,
     /// What it says.
     pub(super) observation: Observation,
+}
+
+impl Reading {
+    /// What it is about, and which delivery tells it, if one does.
+    pub(super) fn about<'a>(&'a self, event: Option<&'a str>) -> About<'a> {
+        About {
+            event,
+            session: &self.session,
+            attempt: self.naming.attempt,
+        }
+    }
 }
 
 /// Reads a delivery; `None` if it is about nothing of ours. Whatever is not a plain statement about a state is a hint: thin events, types we do not know, a
