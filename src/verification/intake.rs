@@ -1,17 +1,21 @@
 //! Where deliveries wait to be committed together.
 //!
-//! While one batch is written the next one gathers, and it is written while the one before reaches the disk. So a lone
-//! delivery waits for nobody, and a storm costs a fraction of a commit each. There is no timer.
+//! While one batch is written the next one gathers; once it has gathered well it is written beside it, and in any case
+//! when the one before only waits for the disk. So a lone delivery waits for nobody, and a storm costs a fraction of a
+//! commit each. There is no timer.
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::{FutureExt as _, future::join_all};
 use tokio::{
     sync::{
-        MutexGuard,
+        Notify,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
@@ -27,8 +31,8 @@ use crate::stripe::event::Event;
 
 /// The most in one transaction; as many people as one notification can name.
 const MOST: usize = 240;
-/// One writes while the other waits for the disk.
-const LANES: usize = 2;
+/// Two write, while another waits for the disk.
+const LANES: usize = 3;
 
 type Answer = Result<Heard, HearError>;
 
@@ -36,6 +40,7 @@ type Answer = Result<Heard, HearError>;
 #[derive(Clone, Debug)]
 pub struct Intake {
     queue: mpsc::Sender<Waiting>,
+    writing: Arc<Writing>,
     verifier: Verifier,
 }
 
@@ -43,15 +48,58 @@ pub struct Intake {
 #[derive(Debug)]
 pub struct Committer {
     queue: tokio::sync::Mutex<mpsc::Receiver<Waiting>>,
+    writing: Arc<Writing>,
     verifier: Verifier,
 }
 
-/// The turn to take deliveries and to write them. It ends when only the disk is waited for.
-struct Turn<'a>(Mutex<Option<MutexGuard<'a, mpsc::Receiver<Waiting>>>>);
+/// How many deliveries are being written now. Those that only wait for the disk do not count.
+#[derive(Debug, Default)]
+struct Writing {
+    deliveries: AtomicUsize,
+    /// Rung when it may be somebody's turn.
+    turn: Notify,
+}
 
-impl Turn<'_> {
-    fn pass(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+impl Writing {
+    /// Are so many worth a transaction beside those that are being written?
+    fn is_turn(&self, waiting: usize) -> bool {
+        waiting >= self.deliveries.load(Ordering::Acquire)
+    }
+
+    fn ring_if_turn(&self, waiting: usize) {
+        if self.is_turn(waiting) {
+            self.turn.notify_one();
+        }
+    }
+
+    fn begin(&self, deliveries: usize) -> Share<'_> {
+        self.deliveries.fetch_add(deliveries, Ordering::AcqRel);
+        Share {
+            of: self,
+            deliveries: deliveries.into(),
+        }
+    }
+}
+
+/// A batch's part of what is being written, until it is given back.
+struct Share<'a> {
+    of: &'a Writing,
+    deliveries: AtomicUsize,
+}
+
+impl Share<'_> {
+    fn give_back(&self) {
+        let deliveries = self.deliveries.swap(0, Ordering::AcqRel);
+        if deliveries > 0 {
+            self.of.deliveries.fetch_sub(deliveries, Ordering::AcqRel);
+            self.of.turn.notify_one();
+        }
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -65,12 +113,15 @@ impl Intake {
     /// An intake in which at most so many deliveries wait.
     pub fn new(verifier: Verifier, room: usize) -> (Self, Committer) {
         let (sender, receiver) = mpsc::channel(room);
+        let writing = Arc::<Writing>::default();
         let committer = Committer {
             queue: receiver.into(),
+            writing: Arc::clone(&writing),
             verifier: verifier.clone(),
         };
         let intake = Self {
             queue: sender,
+            writing,
             verifier,
         };
         (intake, committer)
@@ -88,6 +139,8 @@ impl Intake {
             TrySendError::Full(_) => HearError::Full,
             TrySendError::Closed(_) => HearError::Closed,
         })?;
+        let waiting = self.queue.max_capacity() - self.queue.capacity();
+        self.writing.ring_if_turn(waiting);
         match timeout(PATIENCE, answered).await {
             Ok(Ok(heard)) => heard,
             Ok(Err(_)) => Err(HearError::Closed),
@@ -105,29 +158,36 @@ impl Committer {
 
     async fn work(&self, end: &CancellationToken) {
         let mut batch = Vec::with_capacity(MOST);
-        loop {
-            let mut queue = self.queue.lock().await;
-            let taken = tokio::select! {
-                biased;
-                taken = queue.recv_many(&mut batch, MOST) => taken,
-                () = end.cancelled(), if !queue.is_closed() => {
-                    queue.close();
-                    continue;
-                }
-            };
-            if taken == 0 {
-                return;
-            }
-            metrics::gauge!("verigate_intake_waiting").set(count(queue.len()));
-            let turn = Turn(Mutex::new(Some(queue)));
-            self.commit(&mut batch, &turn).await;
+        while let Some(share) = self.take(&mut batch, end).await {
+            self.commit(&mut batch, &share).await;
         }
     }
 
-    async fn commit(&self, batch: &mut Vec<Waiting>, turn: &Turn<'_>) {
+    /// Takes what waits, once it is worth a transaction; `None` at the end.
+    async fn take(&self, batch: &mut Vec<Waiting>, end: &CancellationToken) -> Option<Share<'_>> {
+        let mut queue = self.queue.lock().await;
+        while !queue.is_closed() && !self.writing.is_turn(queue.len()) {
+            tokio::select! {
+                () = self.writing.turn.notified() => {}
+                () = end.cancelled() => queue.close(),
+            }
+        }
+        loop {
+            tokio::select! {
+                biased;
+                taken = queue.recv_many(batch, MOST) => {
+                    metrics::gauge!("verigate_intake_waiting").set(count(queue.len()));
+                    return (taken > 0).then(|| self.writing.begin(taken));
+                }
+                () = end.cancelled(), if !queue.is_closed() => queue.close(),
+            }
+        }
+    }
+
+    async fn commit(&self, batch: &mut Vec<Waiting>, share: &Share<'_>) {
         let deliveries: Vec<&Delivery> = batch.iter().map(|waiting| &waiting.delivery).collect();
         metrics::histogram!("verigate_intake_batch_deliveries").record(count(deliveries.len()));
-        let written = || turn.pass();
+        let written = || share.give_back();
         // A bug must not end the intake with the batch that met it.
         let heard = AssertUnwindSafe(self.verifier.commit_all(&deliveries, &written));
         let Ok(heard) = heard.catch_unwind().await else {
