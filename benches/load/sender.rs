@@ -150,7 +150,10 @@ impl Run {
             };
             // Whoever comes too late to send has waited all the same.
             let due = self.due(began, next);
-            sleep_until(due.into()).await;
+            // Tokio's timer counts whole milliseconds: even one that is over already would take a while.
+            if due > Instant::now() {
+                sleep_until(due.into()).await;
+            }
             self.send_until_taken(&mut line, event).await;
             waits.push(due.elapsed());
         }
