@@ -10,7 +10,7 @@ use std::{
 };
 
 use secrecy::SecretString;
-use sqlx::Executor as _;
+use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::{net::TcpStream, time::sleep};
 use verigate::postgres::Durability;
 
@@ -25,6 +25,9 @@ const SECRET: &str = "whsec_load";
 const ROUND: Duration = Duration::from_secs(8);
 /// More events than anybody takes in a round.
 const PLENTY: u32 = 400_000;
+/// A peer takes a tenth: from as many, it would have got only to where nearly every event is its session's first news, and
+/// changes most.
+const PLENTY_FOR_A_PEER: u32 = 40_000;
 /// The pool of a peer's process: more did not make it faster.
 const PEER_CONNECTIONS: &str = "16";
 
@@ -78,8 +81,11 @@ pub(crate) async fn for_a_while(
 
 /// A database with everybody in it.
 pub(crate) async fn populated(machine: &Machine, name: &str) -> String {
+    populated_by(machine, name, Plan::of_events(PLENTY)).await
+}
+
+async fn populated_by(machine: &Machine, name: &str, plan: Plan) -> String {
     let url = machine.database(name).await;
-    let plan = Plan::of_events(PLENTY);
     plan.seed_known(&mut machine.connect(name).await).await;
     url
 }
@@ -135,8 +141,54 @@ impl Drop for Peers {
     }
 }
 
-/// What Postgres commits in a second when it is asked for nothing but the rows of one event in each transaction.
-pub(crate) fn ceiling(machine: &Machine, database: &str, connections: usize) -> f64 {
+/// What was written for an event, on average.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    events: i64,
+    history: i64,
+    messages: i64,
+    reports: i64,
+}
+
+impl Rows {
+    async fn of(machine: &Machine, database: &str) -> Self {
+        let mut db = machine.connect(database).await;
+        let mut count = async |table: &str| -> i64 {
+            let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+            sqlx::query_scalar(count).fetch_one(&mut db).await.unwrap()
+        };
+        Self {
+            events: count("stripe_events").await,
+            history: count("verification_history").await,
+            messages: count("outbox").await,
+            reports: count("verification_reports").await,
+        }
+    }
+
+    /// How many so many rows are for a thousand events.
+    fn per_mille(self, rows: i64) -> i64 {
+        rows * 1000 / self.events.max(1)
+    }
+
+    fn show(self) -> String {
+        let Self {
+            history,
+            messages,
+            reports,
+            ..
+        } = self;
+        let [history, messages, reports] =
+            [history, messages, reports].map(|rows| self.per_mille(rows));
+        format!(
+            "of 1000 events: {history} lines of history, {messages} messages, {reports} reports"
+        )
+    }
+}
+
+/// What Postgres commits in a second when it is asked for nothing but the rows of one event in each transaction, `as_many`
+/// as were written by somebody else.
+pub(crate) fn ceiling(machine: &Machine, database: &str, connections: usize, as_many: Rows) -> f64 {
+    let more = as_many.messages - as_many.history;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer/ceiling.sql");
     let url = machine.url(database);
     let people = Plan::of_events(PLENTY).people();
@@ -146,6 +198,15 @@ pub(crate) fn ceiling(machine: &Machine, database: &str, connections: usize) -> 
         .arg("--time")
         .arg(ROUND.as_secs().to_string())
         .arg(format!("--define=people={people}"))
+        .arg(format!(
+            "--define=changes={}",
+            as_many.per_mille(as_many.history)
+        ))
+        .arg(format!("--define=more={}", as_many.per_mille(more)))
+        .arg(format!(
+            "--define=reported={}",
+            as_many.per_mille(as_many.reports)
+        ))
         .arg("--file")
         .arg(script)
         .arg(url)
@@ -183,14 +244,23 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
     let mut ceilings: f64 = 0.0;
     for round in 0..rounds {
         let name = |who: &str| format!("{who}_{connections}_{round}");
-        let events = || Plan::of_events(PLENTY).shuffled(1, round);
         let database = populated(&machine, &name("ours")).await;
-        best = faster(best, ours(&machine, &database, connections, events()).await);
+        let events = Plan::of_events(PLENTY).shuffled(1, round);
+        best = faster(best, ours(&machine, &database, connections, events).await);
+        let rows = Rows::of(&machine, &name("ours")).await;
+        println!("                         {}", rows.show());
         for (processes, best) in (1..).zip(&mut best_peers) {
-            let database = populated(&machine, &name(&format!("peer{processes}"))).await;
+            let plan = Plan::of_events(PLENTY_FOR_A_PEER);
+            let database = populated_by(&machine, &name(&format!("peer{processes}")), plan).await;
             let peers = Peers::start(&database, processes).await;
-            let speed = for_a_while(peers.addresses(), connections, &mut events(), None).await;
-            println!("peer, {processes} process(es)      {}", show(&speed));
+            let mut events = plan.shuffled(1, round);
+            let speed = for_a_while(peers.addresses(), connections, &mut events, None).await;
+            let rows = Rows::of(&machine, &name(&format!("peer{processes}"))).await;
+            println!(
+                "peer, {processes} process(es)      {}  {}",
+                show(&speed),
+                rows.show()
+            );
             *best = faster(*best, speed);
         }
         populated(&machine, &name("ceiling")).await;
@@ -198,8 +268,9 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         db.execute("CREATE SEQUENCE ceiling_sequence")
             .await
             .unwrap();
-        let tps = ceiling(&machine, &name("ceiling"), connections);
-        println!("pgbench                  {tps:8.0}/s");
+        let tps = ceiling(&machine, &name("ceiling"), connections, rows);
+        let rows = Rows::of(&machine, &name("ceiling")).await;
+        println!("pgbench                  {tps:8.0}/s  {}", rows.show());
         ceilings = ceilings.max(tps);
     }
     let ours = best.rate;

@@ -27,7 +27,8 @@ app.post('/webhook', express.raw({ type: 'application/json', limit: '256kb' }), 
   try {
     await commit(event);
     response.json({ received: true });
-  } catch {
+  } catch (error) {
+    console.error(error.message);
     response.status(503).end();
   }
 });
@@ -54,8 +55,8 @@ async function commit(event) {
 
 async function apply(client, event, session) {
   const { rows } = await client.query(
-    `SELECT v.id, v.status, v.user_id, v.event_second FROM verifications v JOIN users u ON u.id = v.user_id
-     WHERE v.session_id = $1 FOR UPDATE`,
+    `SELECT v.id, v.status, v.user_id, v.event_second, u.status AS user_status
+     FROM verifications v JOIN users u ON u.id = v.user_id WHERE v.session_id = $1 FOR UPDATE`,
     [session.id],
   );
   const known = rows[0];
@@ -77,19 +78,24 @@ async function apply(client, event, session) {
     `INSERT INTO verification_history (verification_id, from_status, to_status, cause) VALUES ($1, $2, $3, $4)`,
     [known.id, known.status, session.status, `${event.id} ${event.type}`],
   );
+  const types = [`verification.${session.status}`];
+  if (known.user_status !== session.status) types.push('user.status_changed');
   const told = await client.query(
-    `UPDATE users SET status = $2, sequence = sequence + 1, updated_at = now() WHERE id = $1
+    `UPDATE users SET status = $2, sequence = sequence + $3, updated_at = now() WHERE id = $1
      RETURNING sequence, external_id`,
-    [known.user_id, session.status],
+    [known.user_id, session.status, types.length],
   );
   const { sequence, external_id } = told.rows[0];
   await client.query(
-    `INSERT INTO outbox (id, user_id, sequence, livemode, type, data) VALUES ($1, $2, $3, false, $4, $5)`,
+    `INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
+     SELECT message.id, $1::uuid, $2::bigint - $3::bigint + message.place, false, message.type, $6::jsonb
+     FROM UNNEST($4::uuid[], $5::text[]) WITH ORDINALITY AS message (id, type, place)`,
     [
-      randomUUID(),
       known.user_id,
       sequence,
-      `verification.${session.status}`,
+      types.length,
+      types.map(() => randomUUID()),
+      types,
       { user: { id: external_id, status: session.status }, verification: { id: known.id, session_id: session.id } },
     ],
   );
