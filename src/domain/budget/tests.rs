@@ -211,3 +211,28 @@ fn absurd_numbers_overflow_nothing() {
         }
     ));
 }
+
+#[test]
+fn one_number_is_enough_to_limit_a_budget_and_none_limits_nothing() {
+    let mut budget = Budget {
+        price: 150,
+        ..Budget::default()
+    };
+    assert!(!budget.is_limited());
+    let numbers: [fn(&mut Budget) -> &mut Option<u64>; 4] = [
+        |budget| &mut budget.day.checks,
+        |budget| &mut budget.day.money,
+        |budget| &mut budget.month.checks,
+        |budget| &mut budget.month.money,
+    ];
+    for number in numbers {
+        *number(&mut budget) = Some(0);
+        assert!(budget.is_limited(), "{budget:?}");
+        *number(&mut budget) = None;
+    }
+}
+
+#[test]
+fn periods_have_the_names_by_which_warnings_are_stored() {
+    assert_eq!(Period::ALL.map(Period::as_str), ["day", "month"]);
+}
