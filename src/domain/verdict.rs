@@ -188,6 +188,18 @@ mod tests {
     }
 
     #[test]
+    fn every_doubt_has_the_word_that_operators_search_for() {
+        let words = [
+            "requires_input_beside",
+            "canceled_beside_verified",
+            "demotion",
+            "read_contradicts",
+            "reads_differ",
+        ];
+        assert_eq!(Doubt::ALL.map(Doubt::as_str), words);
+    }
+
+    #[test]
     fn knowing_nothing_shows_nothing_and_doubts_nothing() {
         let nothing = Knowledge::default().with_redaction(crate::domain::Redaction::Redacted);
         assert_eq!(nothing.verdict(), None);
