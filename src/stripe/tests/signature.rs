@@ -272,3 +272,17 @@ proptest! {
         prop_assert!(check(&parts.join(",")).is_err());
     }
 }
+
+#[test]
+fn every_refusal_has_the_word_by_which_it_is_counted() {
+    let refusals = [
+        (SignatureError::Missing, "missing"),
+        (SignatureError::Malformed, "malformed"),
+        (SignatureError::NoMatch, "no_match"),
+        (SignatureError::TooOld { timestamp: 0 }, "too_old"),
+        (SignatureError::TooNew { timestamp: None }, "too_new"),
+    ];
+    for (refusal, word) in refusals {
+        assert_eq!(refusal.as_str(), word);
+    }
+}
