@@ -250,5 +250,13 @@ mod tests {
         assert_eq!(tries(Some(5), Some(10), 6, 9), tomorrow);
         assert_eq!(tries(Some(5), Some(10), 5, 10), Tries::UsedUp);
         assert_eq!(tries(None, Some(10), 0, 11), Tries::UsedUp);
+        for (tries, used) in [
+            (Tries::Unlimited, false),
+            (Tries::Left(1), false),
+            (tomorrow, true),
+            (Tries::UsedUp, true),
+        ] {
+            assert_eq!(tries.are_used(), used, "{tries:?}");
+        }
     }
 }
