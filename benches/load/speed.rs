@@ -251,11 +251,12 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         println!("                         {}", rows.show());
         for (processes, best) in (1..).zip(&mut best_peers) {
             let plan = Plan::of_events(PLENTY_FOR_A_PEER);
-            let database = populated_by(&machine, &name(&format!("peer{processes}")), plan).await;
+            let peer = name(&format!("peer{processes}"));
+            let database = populated_by(&machine, &peer, plan).await;
             let peers = Peers::start(&database, processes).await;
             let mut events = plan.shuffled(1, round);
             let speed = for_a_while(peers.addresses(), connections, &mut events, None).await;
-            let rows = Rows::of(&machine, &name(&format!("peer{processes}"))).await;
+            let rows = Rows::of(&machine, &peer).await;
             println!(
                 "peer, {processes} process(es)      {}  {}",
                 show(&speed),

@@ -1,4 +1,4 @@
-//! What is only ever added: deliveries, reports and history.
+//! What is only ever added: deliveries, with the people they are about locked, and history.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -61,13 +61,13 @@ impl Verifier {
     /// Merges any number of readings in a transaction of its own.
     pub(super) async fn merge_all(&self, readings: &[Reading]) -> Result<Merged, StoreError> {
         let readings: Vec<&Reading> = readings.iter().collect();
-        let readings = &readings;
+        let about: Vec<_> = readings.iter().map(|it| it.about(None)).collect();
+        let (readings, about) = (&readings, &about);
+        let livemode = self.settings.livemode;
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
-            let about: Vec<_> = readings.iter().map(|it| it.about(None)).collect();
-            let none = BTreeMap::new();
-            let livemode = self.settings.livemode;
-            let (_, owners) = store::record_and_lock(&mut tx, &none, &about, livemode).await?;
+            let (_, owners) =
+                store::record_and_lock(&mut tx, &BTreeMap::new(), about, livemode).await?;
             let merged = self.merge(&mut tx, owners, readings).await?;
             tx.commit().await?;
             Ok(merged)
