@@ -157,7 +157,7 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
            spent AS (
                UPDATE reservations r SET spent_at = now()
                WHERE r.verification_id IN (SELECT verification_id FROM reported)
-                 AND r.spent_at IS NULL AND r.released_at IS NULL
+                 AND COALESCE(r.spent_at, r.released_at) IS NULL
                  AND r.reports < (SELECT count(*) FROM verification_reports WHERE verification_id = r.verification_id)
                      + (SELECT count(*) FROM reported WHERE verification_id = r.verification_id)),
            told AS (
@@ -175,7 +175,7 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
            SELECT verification_id AS "id?", true AS "reported!" FROM reported
            UNION ALL SELECT NULL, false FROM announced
            UNION ALL SELECT DISTINCT verification_id, false FROM reservations
-                     WHERE verification_id = ANY($43) AND spent_at IS NULL AND released_at IS NULL"#,
+                     WHERE verification_id = ANY($43) AND COALESCE(spent_at, released_at) IS NULL"#,
         &all(&rows, |it| it.row.id.0),
         &all(&rows, |it| it.verdict.as_ref().map(|v| v.status.as_str())) as &[Option<&str>],
         &all(&rows, |it| it.verdict.as_ref().and_then(|v| v.error.as_deref())) as &[Option<&str>],

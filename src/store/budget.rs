@@ -3,6 +3,10 @@
 //! Nothing is added up in a row of its own, so that nothing can drift and no delivery waits for another: a report and
 //! the end of its reservation are committed together, and any single statement sees both or neither. Only who takes a
 //! new reservation needs the others to wait, by an advisory lock that is taken last of all.
+//!
+//! Who looks an attempt's own reservations up asks for those with `COALESCE(spent_at, released_at) IS NULL`: two
+//! conditions would be those of the index of all that are open, which Postgres reads to its end for as long as it has
+//! not counted them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -154,7 +158,7 @@ pub async fn spend_reservations(tx: &mut Tx, attempts: &[AttemptId]) -> Result<(
     let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
     sqlx::query!(
         r#"UPDATE reservations r SET spent_at = now()
-           WHERE r.verification_id = ANY($1) AND r.spent_at IS NULL AND r.released_at IS NULL
+           WHERE r.verification_id = ANY($1) AND COALESCE(r.spent_at, r.released_at) IS NULL
              AND r.reports < (SELECT count(*) FROM verification_reports WHERE verification_id = r.verification_id)"#,
         &attempts,
     )
@@ -178,7 +182,7 @@ pub async fn release_all_reservations(
     sqlx::query!(
         r#"WITH released AS (
                UPDATE reservations SET released_at = now()
-               WHERE verification_id = ANY($1) AND spent_at IS NULL AND released_at IS NULL
+               WHERE verification_id = ANY($1) AND COALESCE(spent_at, released_at) IS NULL
                RETURNING verification_id, extra),
            allowed AS (
                SELECT v.user_id, count(DISTINCT v.id)::integer AS attempts

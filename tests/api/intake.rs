@@ -400,6 +400,33 @@ async fn left_behind(pool: &PgPool) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_report_looks_for_its_own_reservation_only_however_many_are_open() {
+    let mut desk = Desk::new().await;
+    let pool = desk.db.pool().clone();
+    for n in 0..500 {
+        let attempt = insert_attempt(&pool, n, Some(&format!("vs_{n}"))).await;
+        sqlx::query("INSERT INTO reservations VALUES ($1, 0, false, 150, false, now())")
+            .bind(attempt)
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
+    let heard = desk.hear_together(&of_each(1)).await;
+    assert!(matches!(heard.as_slice(), [Ok(APPLIED)]), "{heard:?}");
+    // Postgres tells what was read a moment after it has been.
+    let read = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables \
+        WHERE relname = 'reservations' AND idx_scan > 0";
+    let read: i64 = eventually("the reservations are read", async || {
+        let read = sqlx::query_scalar(read).fetch_optional(&pool);
+        read.await.unwrap()
+    })
+    .await;
+    assert!(read < 10, "{read} reservations were read");
+    let spent = "SELECT count(*)::text FROM reservations WHERE spent_at IS NOT NULL";
+    assert_eq!(texts(&pool, spent).await, ["1"]);
+}
+
+#[tokio::test]
 async fn a_storm_ends_as_the_same_deliveries_one_by_one() {
     let mut desk = Desk::new().await;
     desk.begin();
