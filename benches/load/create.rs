@@ -27,7 +27,7 @@ use tokio::{
 use verigate::{clock::Clock, postgres::Durability};
 
 use crate::{
-    machine::{Machine, Server, free_address},
+    machine::{Machine, Server, binary, free_address},
     sender::Line,
     speed::{Speed, show},
 };
@@ -49,7 +49,7 @@ const MOST_ADDED: Duration = Duration::from_millis(3);
 pub(crate) async fn create() {
     let machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
-    let sandbox = Process::start(Command::new(env!("CARGO_BIN_EXE_verigate")).arg("sandbox")).await;
+    let sandbox = Process::start(Command::new(binary()).arg("sandbox")).await;
     let stripe = format!("http://{}", sandbox.address);
     slow_down(&stripe).await;
     let ours = Server::start(&machine.database("creates").await, &settings(&stripe)).await;

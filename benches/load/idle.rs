@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use verigate::postgres::Durability;
 
 use crate::{
-    machine::{Machine, Server},
+    machine::{Machine, Server, binary},
     plan::Plan,
     sender::Run,
 };
@@ -30,10 +30,10 @@ const MOST_GROWTH_MB: f64 = 5.0;
 /// All of it, and at the end whether it is as promised.
 pub(crate) async fn idle(deliveries: u32) {
     let machine = Machine::start(Durability::Durable);
-    let binary = fs::metadata(env!("CARGO_BIN_EXE_verigate")).unwrap();
+    let binary = fs::metadata(binary()).unwrap();
     #[expect(clippy::cast_precision_loss, reason = "a file has fewer bytes")]
     let size = binary.len() as f64 / 1e6;
-    println!("binary, with the feature dev: {size:.1} MB");
+    println!("binary: {size:.1} MB");
 
     let mut server = Server::start(&machine.database("idle").await, &[]).await;
     let start = starts(&mut server).await;

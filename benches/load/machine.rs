@@ -1,6 +1,7 @@
 //! The machine a run happens on: a durable Postgres of its own, and servers as processes that can be killed.
 
 use std::{
+    ffi::OsString,
     fs, iter,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -299,6 +300,11 @@ fn send(name: &str, process: u32) -> bool {
     sent.unwrap().success()
 }
 
+/// The server's binary: the one that was built with this, or another one.
+pub(crate) fn binary() -> OsString {
+    std::env::var_os("VERIGATE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_verigate").into())
+}
+
 /// Free now; nobody else on the machine is expected to take it in between.
 pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -309,7 +315,7 @@ pub(crate) fn free_address() -> SocketAddr {
 fn spawn(address: SocketAddr, database: &str, settings: &[(String, String)]) -> Child {
     let address = address.to_string();
     let public = format!("http://{address}");
-    Command::new(env!("CARGO_BIN_EXE_verigate"))
+    Command::new(binary())
         .arg("serve")
         .env_clear()
         .envs([

@@ -49,7 +49,9 @@ const USAGE: &str = "cargo bench --bench load -- WHAT [NUMBER]
   rolling    two servers are restarted in turns, five times each, and one is killed with a message in hand
   create     500 creates in flight, against a handler that only passes them on to the sandbox
   idle       memory and time to start of a server that does nothing, and memory after so many deliveries
-  page       the verify page, against a handler that makes the same query and sends as many bytes";
+  page       the verify page, against a handler that makes the same query and sends as many bytes
+VERIGATE_BINARY names the server to measure. The one that Cargo builds with this has in it what the helpers of the tests
+ask of shared crates, such as HTTP/2; `cargo build --release` makes the one that is shipped.";
 /// At once, as many as a busy endpoint sees.
 const CONNECTIONS: usize = 64;
 /// How often Stripe sends each event in the storm.
