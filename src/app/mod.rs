@@ -32,9 +32,9 @@ use crate::{
 };
 
 /// Connections for people, probes and jobs; well below Postgres' default of a hundred, so that several processes fit.
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: usize = 16;
 /// Connections for deliveries alone: people must not be able to keep Stripe waiting.
-const INTAKE_CONNECTIONS: u32 = 4;
+const INTAKE_CONNECTIONS: usize = 4;
 /// How long requests in flight may take to finish once nothing new is accepted.
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long it may take to part with the database.

@@ -1,98 +1,81 @@
-//! Pools, time-outs, migrations and notifications.
+//! Settings of connections, migrations and notifications.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection as _, PgPool, Postgres, Transaction,
+    Connection as _,
     migrate::{Migrate, Migrator},
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
-use super::StoreError;
+use super::{StoreError, Tx, pool::Pool};
 
 /// The migrations, compiled in; one static, so that tests share its build.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// How long a caller waits for a free connection.
-const ACQUIRE: Duration = Duration::from_secs(1);
-/// How long Postgres may work on one statement. Both together keep an answer under two seconds.
+/// How long Postgres may work on one statement.
 const STATEMENT_MS: &str = "1500";
-/// A connection that was used so lately is still there. To ask each one first would double the way of a short query.
-const TRUSTED: Duration = Duration::from_millis(500);
 /// A transaction that a vanished process left open must not hold its locks for long.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
-
-/// A transaction; rolled back when dropped.
-pub type Tx = Transaction<'static, Postgres>;
 
 /// The database: a pool of connections.
 #[derive(Clone, Debug)]
 pub struct Db {
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// Opens a pool of at most `connections`, without connecting yet.
 ///
 /// # Errors
 /// When `url` is not a Postgres address.
-pub fn connect(url: &SecretString, connections: u32) -> Result<Db, StoreError> {
+pub fn connect(url: &SecretString, connections: usize) -> Result<Db, StoreError> {
     Ok(connect_with(url.expose_secret().parse()?, connections))
 }
 
-/// The same for deliveries, whose few statements look rows up by their keys: Postgres plans them once, instead of every
-/// time, and not by how small a table was then.
+/// The same for deliveries, whose few statements are always of the same plan: Postgres makes it once, instead of every
+/// time.
 ///
 /// # Errors
 /// When `url` is not a Postgres address.
-pub fn connect_intake(url: &SecretString, connections: u32) -> Result<Db, StoreError> {
+pub fn connect_intake(url: &SecretString, connections: usize) -> Result<Db, StoreError> {
     let options: PgConnectOptions = url.expose_secret().parse()?;
-    let plans = [
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
-    ];
+    let plans = [("plan_cache_mode", "force_generic_plan")];
     Ok(connect_with(options.options(plans), connections))
 }
 
-fn connect_with(options: PgConnectOptions, connections: u32) -> Db {
+fn connect_with(options: PgConnectOptions, connections: usize) -> Db {
     let options = options.application_name("verigate").options([
         ("statement_timeout", STATEMENT_MS),
         (
             "idle_in_transaction_session_timeout",
             IDLE_IN_TRANSACTION_MS,
         ),
+        // Rows are looked up by their keys, also in a table that was small when Postgres last counted it, or when it
+        // made a plan that it keeps. To compile such a plan takes longer than to run it.
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
     ]);
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
-        .before_acquire(|connection, state| {
-            Box::pin(async move {
-                if state.idle_for > TRUSTED {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(options);
-    Db { pool }
+    Db {
+        pool: Pool::new(options, connections),
+    }
 }
 
 impl Db {
-    pub(super) fn pool(&self) -> &PgPool {
+    pub(super) fn pool(&self) -> &Pool {
         &self.pool
     }
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        Ok(Tx::begin(&self.pool).await?)
     }
 
     /// Applies the pending migrations, under Postgres' advisory lock, on a connection without our statement time-out.
     /// A database with later ones than ours is left as it is: while a new version is rolled out, or back, the one before
     /// must start beside it.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        let mut connection = self.pool.acquire().await?.detach();
+        let mut connection = self.pool.get().await?.keep();
         sqlx::raw_sql("SET statement_timeout = 0")
             .execute(&mut connection)
             .await?;
@@ -102,13 +85,13 @@ impl Db {
             ..Migrator::DEFAULT
         };
         ours.run(&mut connection).await?;
-        sqlx::Connection::close(connection).await?;
+        connection.close().await?;
         Ok(())
     }
 
     /// Is the database reachable, and does it have exactly the migrations this binary needs (or newer ones)?
     pub async fn is_ready(&self) -> Result<bool, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.pool.get().await?;
         let applied = connection
             .list_applied_migrations("_sqlx_migrations")
             .await
@@ -118,7 +101,7 @@ impl Db {
             .all(|ours| applied.iter().any(|theirs| theirs.version == ours.version)))
     }
 
-    /// Closes every connection, after those in use came back.
+    /// Closes every connection, those in use as they come back.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -128,9 +111,12 @@ impl Db {
 #[derive(Debug)]
 pub struct Listener(PgListener);
 
-/// Listens on `channel` with a connection of its own, outside the pool's limit on waiting.
+/// Listens on `channel` with a connection of its own, which is made anew when it is lost.
 pub async fn listen(db: &Db, channel: &str) -> Result<Listener, StoreError> {
-    let mut listener = PgListener::connect_with(&db.pool).await?;
+    let own = PgPoolOptions::new().max_connections(1);
+    let own = own.max_lifetime(None).idle_timeout(None);
+    let own = own.connect_lazy_with(db.pool.options().clone());
+    let mut listener = PgListener::connect_with(&own).await?;
     listener.listen(channel).await?;
     Ok(Listener(listener))
 }

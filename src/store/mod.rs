@@ -24,6 +24,7 @@ mod mails;
 mod oidc_logins;
 mod outbox;
 mod outbox_deliveries;
+mod pool;
 mod records;
 mod redactions;
 mod retention;
@@ -50,9 +51,7 @@ pub use budget::{
     Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,
     release_all_reservations, release_reservations, spend_reservations,
 };
-pub use connection::{
-    Db, Listener, MIGRATOR, Tx, connect, connect_intake, has_foreign_tables, listen,
-};
+pub use connection::{Db, Listener, MIGRATOR, connect, connect_intake, has_foreign_tables, listen};
 pub use erasures::{
     anonymise_user, bare_attempts, delete_belongings, demand_redactions_of, finish_erasures,
     insert_erasure,
@@ -80,6 +79,7 @@ pub use outbox_deliveries::{
     ClaimedDelivery, WaitingDelivery, claim_deliveries, fail_delivery, finish_delivery,
     list_deliveries_under_way, measure_deliveries, replay_deliveries,
 };
+pub use pool::Tx;
 pub use records::{
     AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
     list_attempts, list_deliveries, list_history, list_people,

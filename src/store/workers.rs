@@ -23,7 +23,7 @@ pub struct Worker {
 impl Worker {
     /// Takes a number that nobody else has, on a connection of its own.
     pub async fn start(db: &Db) -> Result<Self, StoreError> {
-        let mut connection = db.pool().acquire().await?.detach();
+        let mut connection = db.pool().get().await?.keep();
         loop {
             let id = rand::random_range(1..=i32::MAX);
             let is_free = sqlx::query_scalar!(

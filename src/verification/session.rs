@@ -50,7 +50,7 @@ impl Verifier {
                 longest: LONGEST_SESSION,
             };
             store::insert_browser_session(&mut tx, &keep).await?;
-            tx.commit().await.map_err(StoreError::from)
+            tx.commit().await
         })
         .await?;
         Ok(token)

@@ -7,6 +7,7 @@ mod canaries;
 mod clicks;
 mod clients;
 mod command;
+mod connections;
 mod container;
 mod corpus;
 mod crash;
