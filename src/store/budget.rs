@@ -3,10 +3,6 @@
 //! Nothing is added up in a row of its own, so that nothing can drift and no delivery waits for another: a report and
 //! the end of its reservation are committed together, and any single statement sees both or neither. Only who takes a
 //! new reservation needs the others to wait, by an advisory lock that is taken last of all.
-//!
-//! Who looks an attempt's own reservations up asks for those with `COALESCE(spent_at, released_at) IS NULL`: two
-//! conditions would be those of the index of all that are open, which Postgres reads to its end for as long as it has
-//! not counted them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

@@ -107,7 +107,7 @@ pub async fn record_and_lock(
                WHERE id IN (SELECT user_id FROM verifications WHERE session_id = ANY(ARRAY(SELECT session FROM about))
                             UNION SELECT user_id FROM verifications
                             WHERE id = ANY(ARRAY(SELECT attempt FROM about))
-                              AND session_id IS NULL AND livemode = $12)
+                              AND COALESCE(session_id, '') = '' AND livemode = $12)
                ORDER BY id FOR UPDATE)
            SELECT id AS "event?", NULL::uuid AS "id?", NULL AS "realm?", NULL AS "external_id?", NULL AS "email?",
                   NULL AS "status?", NULL::timestamptz AS "verified_at?", 0 AS "details_version!",

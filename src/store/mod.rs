@@ -4,6 +4,9 @@
 //! other: `stripe_events`, `users`, `verifications`, `verification_history`, `outbox`, `redactions`. A person's row comes
 //! before their attempts.
 //! Then come the advisory locks, a network's first, and the budget's last of all.
+//!
+//! A row that is looked up by its key and is to have nothing in a column is asked for by `COALESCE`. `IS NULL` would lead
+//! to the index of all such rows, which Postgres reads to its end for as long as it has not counted them.
 
 mod api_keys;
 mod api_views;

@@ -286,7 +286,7 @@ pub async fn link_session(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query!(
         r#"UPDATE verifications SET session_id = $2, updated_at = now()
-           WHERE id = $1 AND session_id IS NULL AND livemode = $3"#,
+           WHERE id = $1 AND COALESCE(session_id, '') = '' AND livemode = $3"#,
         attempt.0,
         session.as_str(),
         livemode,
