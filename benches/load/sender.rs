@@ -25,6 +25,8 @@ use crate::{balancer::Balancer, plan};
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longer than the server may take to say no.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// No fault lasts for so long: a delivery that is not taken until then never will be.
+const LONGEST: Duration = Duration::from_mins(5);
 /// A page is longer than the answer to a delivery, and nothing is longer than this.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
@@ -173,7 +175,9 @@ impl Run {
 
     async fn send_until_taken(&self, line: &mut Line<'_>, event: u32) {
         let body = plan::body(event);
+        let began = Instant::now();
         loop {
+            assert!(began.elapsed() < LONGEST, "nobody takes event {event}");
             if let Some(balancer) = &self.balancer {
                 balancer.lead(line).await;
             }

@@ -231,7 +231,7 @@ fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| name.into())
 }
 
-/// Everybody in turns, so that a slow minute of the machine is everybody's; the best round of each counts.
+/// Everybody in turns, and compared within each round, since the machine may be another one in the next.
 pub(crate) async fn speed(connections: usize, rounds: u64) {
     let machine = Machine::start(Durability::Durable);
     machine.run_in().await;
@@ -240,16 +240,16 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         "{connections} connections, {rounds} rounds of {} s each\n",
         ROUND.as_secs()
     );
-    let (mut best, mut best_peers) = (Speed::default(), [Speed::default(); 2]);
-    let mut ceilings: f64 = 0.0;
+    let mut times = [const { Vec::new() }; 3];
     for round in 0..rounds {
         let name = |who: &str| format!("{who}_{connections}_{round}");
         let database = populated(&machine, &name("ours")).await;
         let events = Plan::of_events(PLENTY).shuffled(1, round);
-        best = faster(best, ours(&machine, &database, connections, events).await);
+        let ours = ours(&machine, &database, connections, events).await.rate;
         let rows = Rows::of(&machine, &name("ours")).await;
         println!("                         {}", rows.show());
-        for (processes, best) in (1..).zip(&mut best_peers) {
+        let [of_peer, of_peers, of_ceiling] = &mut times;
+        for (processes, times) in [(1, of_peer), (2, of_peers)] {
             let plan = Plan::of_events(PLENTY_FOR_A_PEER);
             let peer = name(&format!("peer{processes}"));
             let database = populated_by(&machine, &peer, plan).await;
@@ -262,7 +262,7 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
                 show(&speed),
                 rows.show()
             );
-            *best = faster(*best, speed);
+            times.push(ours / speed.rate);
         }
         populated(&machine, &name("ceiling")).await;
         let mut db = machine.connect(&name("ceiling")).await;
@@ -272,18 +272,19 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         let tps = ceiling(&machine, &name("ceiling"), connections, rows);
         let rows = Rows::of(&machine, &name("ceiling")).await;
         println!("pgbench                  {tps:8.0}/s  {}", rows.show());
-        ceilings = ceilings.max(tps);
+        of_ceiling.push(ours / tps);
     }
-    let ours = best.rate;
-    println!(
-        "\ntimes the peer with one process:   {:.1}",
-        ours / best_peers[0].rate
-    );
-    println!(
-        "times the peer with two processes: {:.1}",
-        ours / best_peers[1].rate
-    );
-    println!("times pgbench:                     {:.1}", ours / ceilings);
+    println!();
+    let others = ["a peer of one process", "a peer of two", "pgbench"];
+    for (other, times) in others.into_iter().zip(&mut times) {
+        let each: Vec<String> = times.iter().map(|it| format!("{it:.1}")).collect();
+        times.sort_by(f64::total_cmp);
+        println!(
+            "times {other}: {}, the median {:.2}",
+            each.join(", "),
+            times[times.len() / 2]
+        );
+    }
 }
 
 /// One round of ours: as much as it takes, and then half of that.
@@ -346,10 +347,6 @@ impl Work {
             each(self.load)
         )
     }
-}
-
-fn faster(one: Speed, other: Speed) -> Speed {
-    if other.rate > one.rate { other } else { one }
 }
 
 /// As a line of a table.
