@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -339,6 +339,35 @@ async fn a_receiver_that_hangs_up_or_is_not_there_is_asked_again() {
         (scene.failure().await.0 == "unreachable").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_storm_of_changes_is_no_reason_to_measure_what_waits_more_often() {
+    let receiver = Receiver::start(Manner::Takes).await;
+    let scene = Scene::telling(&receiver).await;
+    let began = Instant::now();
+    for _ in 0..300 {
+        sqlx::query("SELECT pg_notify('verigate_status', '*')")
+            .execute(scene.pool())
+            .await
+            .unwrap();
+    }
+    // The worker has heard all of them once it has delivered what is told after them.
+    scene.changes("ada", 1).await;
+    scene.all_taken().await;
+    // Every look counts what was given up. Postgres tells of it a moment later.
+    let looks = "SELECT idx_scan FROM pg_stat_user_indexes \
+        WHERE indexrelname = 'outbox_deliveries_dead_idx' AND idx_scan > 0";
+    let looks: i64 = eventually("it is measured", async || {
+        let looks = sqlx::query_scalar(looks).fetch_optional(scene.pool());
+        looks.await.unwrap()
+    })
+    .await;
+    let most = began.elapsed().as_secs() + 3;
+    assert!(
+        looks.unsigned_abs() <= most,
+        "{looks} looks, {most} at most"
+    );
 }
 
 #[tokio::test]
