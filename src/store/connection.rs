@@ -9,7 +9,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 
-use super::{StoreError, Tx, pool::Pool};
+use super::{
+    StoreError, Tx,
+    pool::{self, Pool},
+};
 
 /// The migrations, compiled in; one static, so that tests share its build.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -115,6 +118,8 @@ pub struct Listener(PgListener);
 pub async fn listen(db: &Db, channel: &str) -> Result<Listener, StoreError> {
     let own = PgPoolOptions::new().max_connections(1);
     let own = own.max_lifetime(None).idle_timeout(None);
+    // It tries again ever more seldom, by how long it may try.
+    let own = own.acquire_timeout(pool::ACQUIRE);
     let own = own.connect_lazy_with(db.pool.options().clone());
     let mut listener = PgListener::connect_with(&own).await?;
     listener.listen(channel).await?;

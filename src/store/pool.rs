@@ -33,7 +33,7 @@ use tokio::{
 use super::StoreError;
 
 /// How long a caller waits for a free connection. With the time a statement may take, an answer stays under two seconds.
-const ACQUIRE: Duration = Duration::from_secs(1);
+pub(super) const ACQUIRE: Duration = Duration::from_secs(1);
 /// A connection that was used so lately is still there. To ask each one first would double the way of a short query.
 const TRUSTED: Duration = Duration::from_millis(500);
 /// How long one is given to come to rest; Postgres ends its statement before.
@@ -43,6 +43,7 @@ const OLDEST: Duration = Duration::from_mins(30);
 /// What a rush needed is given back.
 const IDLE: Duration = Duration::from_mins(10);
 const REAP_EVERY: Duration = Duration::from_mins(1);
+const LENT: &str = "a connection is lent until it is dropped";
 
 /// A bounded number of connections, made when they are needed.
 #[derive(Clone)]
@@ -157,8 +158,6 @@ impl Held {
     }
 }
 
-const LENT: &str = "a connection is lent until it is dropped";
-
 impl Deref for Held {
     type Target = PgConnection;
 
@@ -186,9 +185,10 @@ impl Drop for Held {
         runtime.spawn(async move {
             let resting = async {
                 if in_transaction {
-                    object.execute("ROLLBACK").await?;
+                    object.execute("ROLLBACK").await.map(drop)
+                } else {
+                    object.ping().await
                 }
-                object.ping().await
             };
             if !matches!(timeout(REST, resting).await, Ok(Ok(()))) {
                 // Closed, rather than handed to somebody else.
