@@ -16,7 +16,7 @@ use super::{
     views::{SignedOutPage, Template, VerifyPage, VerifyState},
 };
 use crate::{
-    domain::{Person, UserStatus},
+    domain::UserStatus,
     store::PersonView,
     verification::{Outlook, Tries},
 };
@@ -41,7 +41,7 @@ pub(crate) async fn show_verify(
     }
     let state = state_before(view.as_ref(), site.mails());
     let state = if can_begin(&state) {
-        let outlook = outlook(&starter, user.person()).await;
+        let outlook = outlook(&starter, view.as_ref()).await;
         within(outlook, state, true)
     } else {
         state
@@ -67,7 +67,7 @@ pub(crate) async fn show_submitted(
     let view = find_after_a_look(&people, &starter, &user).await?;
     let state = state_after(view.as_ref(), site.mails());
     let state = if can_begin(&state) {
-        let outlook = outlook(&starter, user.person()).await;
+        let outlook = outlook(&starter, view.as_ref()).await;
         // Whoever comes from a check is told how it went, before anything else.
         let came_for_news = matches!(state, VerifyState::AnotherTry { .. });
         within(outlook, state, !came_for_news)
@@ -78,8 +78,9 @@ pub(crate) async fn show_submitted(
 }
 
 /// What a click would come to, if that can be known soon; the click itself decides.
-async fn outlook(starter: &Starter, person: &Person) -> Option<Outlook> {
-    let outlook = tokio::time::timeout(PATIENCE, starter.verifier.outlook(person)).await;
+async fn outlook(starter: &Starter, view: Option<&PersonView>) -> Option<Outlook> {
+    let user = view.map(|view| view.user);
+    let outlook = tokio::time::timeout(PATIENCE, starter.verifier.outlook(user)).await;
     outlook.ok()?.ok()
 }
 

@@ -89,18 +89,13 @@ pub async fn find_usage(
     Ok(row.into())
 }
 
-/// The same for somebody who only looks, and for their open attempt; none if we have not met them.
-pub async fn view_usage(
-    db: &Db,
-    person: &Person,
-    livemode: bool,
-) -> Result<Option<Usage>, StoreError> {
-    let Some(user) = super::find_user(db, person).await? else {
-        return Ok(None);
-    };
+/// The same for somebody who only looks, and for their open attempt.
+pub async fn view_usage(db: &Db, user: UserId, livemode: bool) -> Result<Usage, StoreError> {
     let mut tx = db.begin().await?;
     let attempt = super::find_current(&mut tx, user, livemode).await?;
-    find_usage(&mut tx, user, attempt, livemode).await.map(Some)
+    let usage = find_usage(&mut tx, user, attempt, livemode).await?;
+    tx.commit().await?;
+    Ok(usage)
 }
 
 /// Allows a person one attempt beyond the limits. None if we have not met them.

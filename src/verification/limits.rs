@@ -100,17 +100,20 @@ impl Verifier {
         store::allow_attempt(&self.db, person).await
     }
 
-    /// What a start would come to. It promises nothing: the start itself decides.
+    /// What a start would come to, for somebody we have met or, without an id, have not. It promises nothing: the start
+    /// itself decides.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn outlook(&self, person: &Person) -> Result<Outlook, StoreError> {
+    pub async fn outlook(&self, user: Option<UserId>) -> Result<Outlook, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let usage = store::view_usage(&self.db, person, livemode).await?;
-        let usage = usage.unwrap_or_default();
+        let usage = match user {
+            Some(user) => store::view_usage(&self.db, user, livemode).await?,
+            None => Usage::default(),
+        };
         let extra = usage.extra_attempts + u64::from(usage.by_extra);
         let tries = match limits.tries(&usage) {
-            used if used.are_used() && extra > 0 => {
+            tries if tries.are_used() && extra > 0 => {
                 Tries::Left(u32::try_from(extra).unwrap_or(u32::MAX))
             }
             tries => tries,

@@ -18,7 +18,7 @@ use super::courier::{self, count};
 use crate::{
     clock::Clock,
     config::{Config, MAIL},
-    domain::{self, MessageType, Person, Status, UserStatus},
+    domain::{self, MessageType, Status, UserId, UserStatus},
     store::{self, Addressee, ClaimedDelivery, Db, Message, StoreError},
     verification::{Tries, Verifier},
 };
@@ -175,18 +175,18 @@ impl Mailer {
         };
         let person = &addressee.person;
         let view = store::find_person_view(db, person, message.livemode, &satisfied_by).await?;
-        let is_shown = view.is_some_and(|view| {
+        let shown = view.filter(|view| {
             view.status == UserStatus::RequiresInput
                 && view.verification_id == Some(addressee.attempt)
         });
-        if !is_shown {
+        let Some(view) = shown else {
             return Ok(None);
-        }
-        Ok(Some(News::NotVerified(self.advice(person, code).await?)))
+        };
+        Ok(Some(News::NotVerified(self.advice(view.user, code).await?)))
     }
 
-    async fn advice(&self, person: &Person, code: &str) -> Result<domain::Advice, StoreError> {
-        Ok(match self.verifier.outlook(person).await?.tries {
+    async fn advice(&self, user: UserId, code: &str) -> Result<domain::Advice, StoreError> {
+        Ok(match self.verifier.outlook(Some(user)).await?.tries {
             Tries::UsedUp => domain::tries_used(false),
             Tries::UsedToday { .. } => domain::tries_used(true),
             Tries::Unlimited | Tries::Left(_) => domain::advice(Some(code)),
