@@ -32,7 +32,7 @@ const PLENTY_FOR_A_PEER: u32 = 40_000;
 const PEER_CONNECTIONS: &str = "16";
 
 /// Deliveries a second, and how long they waited.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Speed {
     pub(crate) rate: f64,
     pub(crate) p50: Duration,

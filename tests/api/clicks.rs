@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use verigate::{
-    domain::{Client, Person},
+    domain::Client,
     verification::{Heard, StartError, StartRequest},
 };
 
@@ -16,7 +16,7 @@ use crate::{
     process::Process,
     sandbox::support::id,
     support::eventually,
-    world::{World, ada, click, read},
+    world::{World, click, person, read},
 };
 
 const CLICKS: usize = 500;
@@ -165,10 +165,7 @@ async fn clicks_and_deliveries_at_once_wait_for_each_other_and_never_deadlock() 
     let world = World::new().await;
     let processes: Vec<_> = (0..4).map(|_| world.process()).collect();
     for round in 0..12 {
-        let person = Person {
-            external_id: format!("person {round}"),
-            ..ada()
-        };
+        let person = person(&format!("person {round}"));
         let cut = |when, skip| {
             json!({ "kind": "cut", "when": when, "skip": skip, "times": 1 + 4 * skip,
                 "method": "POST", "path": "/v1/identity/verification_sessions" })

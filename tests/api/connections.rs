@@ -4,23 +4,15 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::timeout;
-use verigate::{
-    domain::Person,
-    store::{self, Db, StoreError},
-};
+use verigate::store::{self, Db, StoreError};
 
-use crate::support::{database::TestDb, eventually};
+use crate::{
+    support::{database::TestDb, eventually},
+    world::person,
+};
 
 /// Nobody waits for as long as this unless something is wrong.
 const BRIEFLY: Duration = Duration::from_millis(300);
-
-fn person(external_id: &str) -> Person {
-    Person {
-        realm: "test".to_owned(),
-        external_id: external_id.to_owned(),
-        email: None,
-    }
-}
 
 /// A pool of so many.
 fn pool(db: &TestDb, connections: usize) -> Db {

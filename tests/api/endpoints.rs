@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use uuid::Uuid;
+use verigate::store::STATUS_CHANNEL;
 
 use crate::{
     clients::{install_from_pypi, run},
@@ -347,7 +348,8 @@ async fn a_storm_of_changes_is_no_reason_to_measure_what_waits_more_often() {
     let scene = Scene::telling(&receiver).await;
     let began = Instant::now();
     for _ in 0..300 {
-        sqlx::query("SELECT pg_notify('verigate_status', '*')")
+        sqlx::query("SELECT pg_notify($1, '*')")
+            .bind(STATUS_CHANNEL)
             .execute(scene.pool())
             .await
             .unwrap();

@@ -6,14 +6,14 @@ use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use verigate::{
-    domain::{Allowance, Budget, Client, Person, UserId},
+    domain::{Allowance, Budget, Client, UserId},
     verification::{Limits, Outlook, StartError, StartRequest, Started, Tries, Verifier},
 };
 
 use crate::{
     sandbox::support::SESSIONS,
     support::eventually,
-    world::{World, ada, limited, no_limits, read},
+    world::{World, limited, no_limits, person, read},
 };
 
 /// A price at which sums are easily read.
@@ -160,13 +160,6 @@ impl Shop {
             released,
         };
         assert_eq!(self.books().await, expected);
-    }
-}
-
-fn person(name: &str) -> Person {
-    Person {
-        external_id: name.to_owned(),
-        ..ada()
     }
 }
 

@@ -3,19 +3,13 @@
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
-use verigate::{
-    config::RetentionConfig,
-    domain::{Client, Person},
-    jobs::clear_old,
-    store,
-    verification::{StartRequest, Verifier},
-};
+use verigate::{config::RetentionConfig, jobs::clear_old, store, verification::Verifier};
 
 use crate::{
     deliveries::Delivery,
     observe::{deaf_verifier, insert_attempt},
     support::database::TestDb,
-    world::{World, read},
+    world::{World, ada_starts, read},
 };
 
 const NOW: i64 = 1_790_000_000;
@@ -318,13 +312,7 @@ async fn links_browsers_sign_ins_and_calls_go_when_nothing_can_come_of_them() {
 async fn a_session_whose_history_has_gone_goes_on_as_before() {
     let world = World::new().await;
     world.stop_the_clockwork().await;
-    let person = Person {
-        realm: "test".to_owned(),
-        external_id: "ada".to_owned(),
-        email: None,
-    };
-    let request = StartRequest::new(person, Client::Modal);
-    let started = world.process().start(&request).await.unwrap();
+    let started = world.process().start(&ada_starts()).await.unwrap();
     let pool = world.db.pool();
     run(
         pool,

@@ -265,9 +265,14 @@ fn kind_of(call: &Value) -> &'static str {
 
 /// The person of these tests.
 pub(crate) fn ada() -> Person {
+    person("ada")
+}
+
+/// Somebody else.
+pub(crate) fn person(name: &str) -> Person {
     Person {
         realm: "test".to_owned(),
-        external_id: "ada".to_owned(),
+        external_id: name.to_owned(),
         email: None,
     }
 }
