@@ -1,6 +1,7 @@
 // Express, Stripe's own SDK and pg: a transaction for each event, answered when it is committed.
 //
-// It writes the rows that Verigate writes, into the same tables, and decides by the event that was created last.
+// It writes the rows that Verigate writes, into the same tables. A session is as the event says that was created last; its
+// person is verified if any of their sessions is, and else what the newest of them says.
 
 import { randomUUID } from 'node:crypto';
 
@@ -78,12 +79,18 @@ async function apply(client, event, session) {
     `INSERT INTO verification_history (verification_id, from_status, to_status, cause) VALUES ($1, $2, $3, $4)`,
     [known.id, known.status, session.status, `${event.id} ${event.type}`],
   );
+  const { rows: derived } = await client.query(
+    `SELECT status FROM verifications WHERE user_id = $1 AND status IS NOT NULL
+     ORDER BY status = 'verified' DESC, created_at DESC LIMIT 1`,
+    [known.user_id],
+  );
+  const { status } = derived[0];
   const types = [`verification.${session.status}`];
-  if (known.user_status !== session.status) types.push('user.status_changed');
+  if (known.user_status !== status) types.push('user.status_changed');
   const told = await client.query(
     `UPDATE users SET status = $2, sequence = sequence + $3, updated_at = now() WHERE id = $1
      RETURNING sequence, external_id`,
-    [known.user_id, session.status, types.length],
+    [known.user_id, status, types.length],
   );
   const { sequence, external_id } = told.rows[0];
   await client.query(
@@ -96,7 +103,7 @@ async function apply(client, event, session) {
       types.length,
       types.map(() => randomUUID()),
       types,
-      { user: { id: external_id, status: session.status }, verification: { id: known.id, session_id: session.id } },
+      { user: { id: external_id, status }, verification: { id: known.id, session_id: session.id } },
     ],
   );
 }
