@@ -45,8 +45,11 @@ pub(crate) struct Survived {
     /// Rows that only one of them has.
     pub(crate) differences: Vec<String>,
     pub(crate) messages: i64,
-    /// People whose messages are not numbered from one without a gap, or whose last one does not say what they are.
+    /// People whose messages are not numbered from one without a gap, or whose last one does not say what they are; and
+    /// those told of whom there are none.
     pub(crate) wrongly_told: i64,
+    /// Attempts whose history does not end with what they are; and those noted that there are none of.
+    pub(crate) wrongly_noted: i64,
 }
 
 /// Delivers every event several times while things die, and compares with the same events in order, one by one.
@@ -92,6 +95,7 @@ pub(crate) async fn crash(machine: &mut Machine, deliveries: u32, faults: Faults
         differences: tables::differences(&mut db, &mut reference).await,
         messages: messages(&mut db).await,
         wrongly_told: wrongly_told(&mut db).await,
+        wrongly_noted: wrongly_noted(&mut db).await,
     }
 }
 
@@ -140,8 +144,21 @@ async fn wrongly_told(db: &mut PgConnection) -> i64 {
              SELECT user_id, count(*) AS messages, min(sequence) AS first, max(sequence) AS last,
                     (array_agg(data -> 'user' ->> 'status' ORDER BY sequence DESC))[1] AS says
              FROM outbox GROUP BY user_id)
-         SELECT count(*) FROM users u LEFT JOIN told t ON t.user_id = u.id
-         WHERE COALESCE(t.says, 'none') <> u.status OR t.first <> 1 OR t.last <> t.messages",
+         SELECT count(*) FROM users u FULL JOIN told t ON t.user_id = u.id
+         WHERE u.id IS NULL OR COALESCE(t.says, 'none') <> u.status OR t.first <> 1 OR t.last <> t.messages",
+    )
+    .fetch_one(db)
+    .await
+    .unwrap()
+}
+
+async fn wrongly_noted(db: &mut PgConnection) -> i64 {
+    query_scalar(
+        "WITH noted AS (
+             SELECT verification_id, (array_agg(to_status ORDER BY id DESC))[1] AS status
+             FROM verification_history WHERE to_status IS NOT NULL GROUP BY verification_id)
+         SELECT count(*) FROM verifications v FULL JOIN noted n ON n.verification_id = v.id
+         WHERE v.id IS NULL OR n.status IS DISTINCT FROM v.status",
     )
     .fetch_one(db)
     .await

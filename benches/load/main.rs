@@ -155,6 +155,13 @@ fn test() -> ExitCode {
                 Ok(())
             },
         ),
+        Trial::test(
+            "a_message_that_did_not_come_or_overtook_another_is_noticed",
+            || {
+                receiver::notices_what_is_lost_or_overtaken();
+                Ok(())
+            },
+        ),
     ];
     let mut arguments = Arguments::from_args();
     // Each wants the whole machine.
@@ -206,10 +213,13 @@ async fn show_crash(deliveries: u32, faults: Faults) {
     );
     compare(&came.stormed, &came.calm, &came.differences);
     println!(
-        "acknowledged and lost: {}; messages: {}, people told wrongly: {}",
-        came.lost, came.messages, came.wrongly_told
+        "acknowledged and lost: {}; messages: {}, people told wrongly: {}, attempts noted wrongly: {}",
+        came.lost, came.messages, came.wrongly_told, came.wrongly_noted
     );
-    assert_eq!((came.lost, came.wrongly_told), (0, 0));
+    assert_eq!(
+        (came.lost, came.wrongly_told, came.wrongly_noted),
+        (0, 0, 0)
+    );
 }
 
 async fn show_heal(people: u32, durability: Durability) {
