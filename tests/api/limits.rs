@@ -515,10 +515,11 @@ async fn a_crowd_at_one_address_gets_exactly_what_it_may_have() {
             ..request(&format!("person {click}"))
         };
         let process = &processes[click % 4];
-        // A slow machine makes some wait too long for the database; they come again, as people do.
+        // A slow machine makes some wait too long for the database, or for what one that did holds for a while; they come
+        // again, as people do.
         async move {
             let ask = async || match process.start(&request).await {
-                Err(StartError::Unavailable) => None,
+                Err(StartError::Unavailable | StartError::Busy { .. }) => None,
                 outcome => Some(outcome),
             };
             eventually("an answer", ask).await
