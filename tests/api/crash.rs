@@ -33,6 +33,8 @@ const KEY: Call = Call("POST", "/v1/ephemeral_keys");
 /// Every row of a table, or the whole of it against writing.
 const ROWS_OF_USERS: &str = "SELECT FROM users FOR UPDATE";
 const ROWS_OF_VERIFICATIONS: &str = "SELECT FROM verifications FOR UPDATE";
+const ROWS_OF_ERASURES: &str = "SELECT FROM erasures FOR UPDATE";
+const ROWS_OF_REDACTIONS: &str = "SELECT FROM redactions FOR UPDATE";
 const USERS: &str = "LOCK TABLE users IN SHARE MODE";
 const HISTORY: &str = "LOCK TABLE verification_history IN SHARE MODE";
 const REPORTS: &str = "LOCK TABLE verification_reports IN SHARE MODE";
@@ -619,20 +621,50 @@ async fn forgetting_killed(step: Step) {
         (status == Some(StatusCode::NOT_FOUND)).then_some(())
     })
     .await;
+    stripe_erases(&world, &session).await;
+    forgetting_ends(&world, &process).await;
+}
+
+/// The same when Stripe has erased, and says so.
+async fn end_of_forgetting_killed(step: Step) {
+    let world = World::new().await;
+    world.stop_the_clockwork().await;
+    let session = somebody(&world).await;
+    let key = make_key(&world, &Scope::ALL).await;
+    let process = Process::start(&world).await;
+    let status = forget(&process, &key).await;
+    assert_eq!(status, Some(StatusCode::ACCEPTED));
+    stripe_erases(&world, &session).await;
+    let process = kill_at(&world, process, step, async |process: &Process| {
+        for event in world.events().await {
+            process.deliver(&event).await;
+        }
+        pending::<()>().await;
+    })
+    .await;
+    forgetting_ends(&world, &process).await;
+}
+
+/// Stripe is asked to erase the session, and comes to the end of it.
+async fn stripe_erases(world: &World, session: &str) {
     eventually("Stripe erases", async || {
         let theirs = world.sessions().await;
         (!theirs[0]["redaction"].is_null()).then_some(())
     })
     .await;
-    world.act(&session, "finish", &json!({})).await;
+    world.act(session, "finish", &json!({})).await;
+}
+
+/// Whatever Stripe tells, once more: it is over, and nothing leads to anybody.
+async fn forgetting_ends(world: &World, process: &Process) {
     for event in world.events().await {
         assert_eq!(process.deliver(&event).await, Some(StatusCode::OK));
     }
     let finished = "SELECT count(*) = 1 AND count(finished_at) = 1 FROM erasures";
-    wait_for(&world, "it is noted that it is over", finished).await;
+    wait_for(world, "it is noted that it is over", finished).await;
     let over = "SELECT count(*) = 1 AND min(outcome) = 'redacted' FROM redactions";
-    wait_for(&world, "the redaction is over", over).await;
-    assert!(!is_marked(&world).await);
+    wait_for(world, "the redaction is over", over).await;
+    assert!(!is_marked(world).await);
     assert_eq!(world.rows().await.len(), 1);
 }
 
@@ -664,4 +696,14 @@ async fn killed_before_stripe_answers_that_it_erases() {
 #[tokio::test]
 async fn killed_before_it_is_saved_that_stripe_erases() {
     forgetting_killed(Step::Then(REDACT, ROWS_OF_VERIFICATIONS)).await;
+}
+
+#[tokio::test]
+async fn killed_before_it_is_saved_that_stripe_has_erased() {
+    end_of_forgetting_killed(Step::Locked(ROWS_OF_REDACTIONS)).await;
+}
+
+#[tokio::test]
+async fn killed_before_it_is_noted_that_somebody_is_gone() {
+    end_of_forgetting_killed(Step::Locked(ROWS_OF_ERASURES)).await;
 }
