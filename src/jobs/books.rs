@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::verification::Verifier;
@@ -12,8 +11,7 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Runs until `shutdown`; a step under way is finished first.
 pub async fn run_books(verifier: Verifier, shutdown: CancellationToken) {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = super::every(EVERY);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -4,10 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::join_all, stream};
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval, sleep},
-};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{self, ClaimedDelivery, Db, Listener, STATUS_CHANNEL, StoreError, Worker};
@@ -129,8 +126,7 @@ async fn keep_watch(
 ) -> Result<(), StoreError> {
     let _all = end.clone().drop_guard();
     // A storm of changes is no reason to look more often.
-    let mut looks = interval(EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = super::every(EVERY);
     while !end.is_cancelled() {
         tokio::select! {
             () = end.cancelled() => {}

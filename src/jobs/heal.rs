@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,8 +14,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs until `shutdown`; a round under way ends between two pages, for another process to go on with.
 pub async fn run_heal(verifier: Verifier, db: Db, every: Duration, shutdown: CancellationToken) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = super::every(LOOK);
     let (mut worker, mut asked) = (None, false);
     loop {
         tokio::select! {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,8 +15,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until `shutdown`; a step under way is finished first.
 pub async fn run_refresh(verifier: Verifier, db: Db, shutdown: CancellationToken) {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = super::every(EVERY);
     let mut worker = None;
     let mut reachable = true;
     loop {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -55,8 +55,7 @@ impl Kind {
 
 /// Runs until `shutdown`; a batch under way is finished first.
 pub async fn run_retention(db: Db, keep: RetentionConfig, shutdown: CancellationToken) {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = super::every(EVERY);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
