@@ -128,13 +128,14 @@ impl Verifier {
         Ok(Outlook { tries, closed_for })
     }
 
-    /// May a session be made for this locked person? Counts it if so; the caller forgets all if not.
+    /// May a session be made for this locked person? Counts it if so, and gives where they stand; the caller forgets all if
+    /// not.
     pub(super) async fn may_create(
         &self,
         tx: &mut Tx,
         user: UserId,
         address: Option<IpAddr>,
-    ) -> Result<Result<(), StartError>, StoreError> {
+    ) -> Result<Result<Usage, StartError>, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
         let usage = store::find_usage(tx, user, None, livemode).await?;
         if limits.tries(&usage).are_used() && usage.extra_attempts == 0 {
@@ -158,7 +159,7 @@ impl Verifier {
             }
             store::record_creation(tx, &network).await?;
         }
-        Ok(Ok(()))
+        Ok(Ok(usage))
     }
 
     /// Takes the reservation under which a locked person's attempt may be handed out now: for its next report, and once
@@ -169,9 +170,21 @@ impl Verifier {
         user: UserId,
         attempt: AttemptId,
     ) -> Result<Result<(), StartError>, StoreError> {
-        let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
+        let livemode = self.settings.livemode;
         let usage = store::find_usage(tx, user, Some(attempt), livemode).await?;
-        let needs_extra = limits.tries(&usage).are_used() && !usage.by_extra;
+        self.reserve_as(tx, user, attempt, &usage).await
+    }
+
+    /// The same for whom and which it is known where they stand; with a new attempt, where they stood before.
+    pub(super) async fn reserve_as(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        attempt: AttemptId,
+        usage: &Usage,
+    ) -> Result<Result<(), StartError>, StoreError> {
+        let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
+        let needs_extra = limits.tries(usage).are_used() && !usage.by_extra;
         if needs_extra && usage.extra_attempts == 0 {
             return Ok(Err(StartError::AttemptsExhausted));
         }

@@ -169,12 +169,14 @@ impl Verifier {
         } else if standing.state.status == UserStatus::Processing {
             return Ok(Turn::Over(StartError::Processing));
         }
-        if let Err(reason) = self.may_create(tx, user.id, wish.request.address).await? {
-            return Ok(Turn::Refused(reason));
-        }
         let user_id = user.id;
+        let usage = match self.may_create(tx, user_id, wish.request.address).await? {
+            Ok(usage) => usage,
+            Err(reason) => return Ok(Turn::Refused(reason)),
+        };
         let lease = self.begin_attempt(tx, user, wish).await?;
-        Ok(match self.reserve(tx, user_id, lease.attempt).await? {
+        let reserved = self.reserve_as(tx, user_id, lease.attempt, &usage);
+        Ok(match reserved.await? {
             Ok(()) => Turn::Ours(Box::new(lease)),
             Err(reason) => Turn::Refused(reason),
         })
