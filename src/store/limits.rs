@@ -90,12 +90,9 @@ pub async fn find_usage(
 }
 
 /// The same for somebody who only looks, and for their open attempt.
-pub async fn view_usage(db: &Db, user: UserId, livemode: bool) -> Result<Usage, StoreError> {
-    let mut tx = db.begin().await?;
-    let attempt = super::find_current(&mut tx, user, livemode).await?;
-    let usage = find_usage(&mut tx, user, attempt, livemode).await?;
-    tx.commit().await?;
-    Ok(usage)
+pub async fn view_usage(tx: &mut Tx, user: UserId, livemode: bool) -> Result<Usage, StoreError> {
+    let attempt = super::find_current(tx, user, livemode).await?;
+    find_usage(tx, user, attempt, livemode).await
 }
 
 /// Allows a person one attempt beyond the limits. None if we have not met them.

@@ -106,10 +106,11 @@ impl Verifier {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn outlook(&self, user: Option<UserId>) -> Result<Outlook, StoreError> {
-        let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let usage = match user {
-            Some(user) => store::view_usage(&self.db, user, livemode).await?,
-            None => Usage::default(),
+        let limits = &self.settings.limits;
+        let (usage, closed_for) = match user {
+            // Of somebody we have not met, only the budget would have to be asked.
+            None if !limits.budget.is_limited() => (Usage::default(), None),
+            user => self.look_up(user).await?,
         };
         let extra = usage.extra_attempts + u64::from(usage.by_extra);
         let tries = match limits.tries(&usage) {
@@ -118,14 +119,24 @@ impl Verifier {
             }
             tries => tries,
         };
-        let closed_for = if usage.reserved || !limits.budget.is_limited() {
+        Ok(Outlook { tries, closed_for })
+    }
+
+    async fn look_up(&self, user: Option<UserId>) -> Result<(Usage, Option<Duration>), StoreError> {
+        let (budget, livemode) = (&self.settings.limits.budget, self.settings.livemode);
+        let mut tx = self.db.begin().await?;
+        let usage = match user {
+            Some(user) => store::view_usage(&mut tx, user, livemode).await?,
+            None => Usage::default(),
+        };
+        let closed_for = if usage.reserved || !budget.is_limited() {
             None
         } else {
-            let mut tx = self.db.begin().await?;
             let books = store::read_books(&mut tx, livemode).await?;
-            limits.budget.closed_for(&books.usage)
+            budget.closed_for(&books.usage)
         };
-        Ok(Outlook { tries, closed_for })
+        tx.commit().await?;
+        Ok((usage, closed_for))
     }
 
     /// May a session be made for this locked person? Counts it if so, and gives where they stand; the caller forgets all if
