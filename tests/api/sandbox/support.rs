@@ -27,8 +27,8 @@ use verigate::{
 
 pub(crate) const SESSIONS: &str = "/v1/identity/verification_sessions";
 pub(crate) const SECRET: &str = "whsec_test_of_the_sandbox";
-/// Generous: what is waited for comes in milliseconds, or when a lease that was left behind runs out, or never.
-const DEADLINE: Duration = Duration::from_mins(1);
+/// Generous: what is waited for comes in milliseconds, or never.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestSandbox {
     pub(crate) base: String,
