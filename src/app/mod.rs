@@ -71,7 +71,7 @@ impl App {
     pub fn build(config: Config, database_url: &SecretString) -> anyhow::Result<Self> {
         let db =
             store::connect(database_url, CONNECTIONS).context("DATABASE_URL cannot be used")?;
-        let intake_db = store::connect_intake(database_url, INTAKE_CONNECTIONS)?;
+        let intake_db = store::connect(database_url, INTAKE_CONNECTIONS)?;
         Self::from_parts(config, Pools { db, intake_db }, Clock::system())
     }
 

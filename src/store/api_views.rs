@@ -104,6 +104,7 @@ pub async fn list_verifications(
     owner: Owner<'_>,
     listing: Listing<'_>,
 ) -> Result<Vec<VerificationView>, StoreError> {
+    let mut tx = db.begin_planned().await?;
     let rows = sqlx::query_as!(
         ViewRow,
         r#"SELECT v.id, u.external_id, v.session_id, v.policy, v.status, v.error_code, v.redaction,
@@ -124,8 +125,9 @@ pub async fn list_verifications(
         listing.before.map(|before| before.0),
         listing.limit,
     )
-    .fetch_all(db.pool())
+    .fetch_all(&mut *tx)
     .await?;
+    tx.commit().await?;
     rows.into_iter().map(VerificationView::try_from).collect()
 }
 

@@ -33,21 +33,7 @@ pub struct Db {
 /// # Errors
 /// When `url` is not a Postgres address.
 pub fn connect(url: &SecretString, connections: usize) -> Result<Db, StoreError> {
-    Ok(connect_with(url.expose_secret().parse()?, connections))
-}
-
-/// The same for deliveries, whose few statements are always of the same plan: Postgres makes it once, instead of every
-/// time.
-///
-/// # Errors
-/// When `url` is not a Postgres address.
-pub fn connect_intake(url: &SecretString, connections: usize) -> Result<Db, StoreError> {
     let options: PgConnectOptions = url.expose_secret().parse()?;
-    let plans = [("plan_cache_mode", "force_generic_plan")];
-    Ok(connect_with(options.options(plans), connections))
-}
-
-fn connect_with(options: PgConnectOptions, connections: usize) -> Db {
     let options = options.application_name("verigate").options([
         ("statement_timeout", STATEMENT_MS),
         (
@@ -58,10 +44,13 @@ fn connect_with(options: PgConnectOptions, connections: usize) -> Db {
         // made a plan that it keeps. To compile such a plan takes longer than to run it.
         ("enable_seqscan", "off"),
         ("jit", "off"),
+        // So there is one good plan for each statement. By itself Postgres would plan those with lists of ids each time,
+        // which takes longer than to run them.
+        ("plan_cache_mode", "force_generic_plan"),
     ]);
-    Db {
+    Ok(Db {
         pool: Pool::new(options, connections),
-    }
+    })
 }
 
 impl Db {
@@ -72,6 +61,13 @@ impl Db {
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx::begin(&self.pool).await?)
+    }
+
+    /// Begins a transaction whose statements are planned for the very filters they are given: where some may be left out, no
+    /// plan is good for all.
+    pub(super) async fn begin_planned(&self) -> Result<Tx, StoreError> {
+        let begin = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan";
+        Ok(Tx::begin_by(&self.pool, begin).await?)
     }
 
     /// Applies the pending migrations, under Postgres' advisory lock, on a connection without our statement time-out.

@@ -54,7 +54,7 @@ pub use budget::{
     Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,
     release_all_reservations, release_reservations, spend_reservations,
 };
-pub use connection::{Db, Listener, MIGRATOR, connect, connect_intake, has_foreign_tables, listen};
+pub use connection::{Db, Listener, MIGRATOR, connect, has_foreign_tables, listen};
 pub use erasures::{
     anonymise_user, bare_attempts, delete_belongings, demand_redactions_of, finish_erasures,
     insert_erasure,

@@ -109,6 +109,7 @@ pub async fn list_messages(
     owner: Owner<'_>,
     listing: MessageListing<'_>,
 ) -> Result<Vec<Message>, StoreError> {
+    let mut tx = db.begin_planned().await?;
     let rows = sqlx::query_as!(
         MessageRow,
         r#"SELECT o.id, o.transaction::text::bigint AS "transaction!", o.sequence, o.livemode, o.type AS kind, o.data,
@@ -128,7 +129,8 @@ pub async fn list_messages(
         listing.kind.map(MessageType::as_str),
         listing.limit,
     )
-    .fetch_all(db.pool())
+    .fetch_all(&mut *tx)
     .await?;
+    tx.commit().await?;
     rows.into_iter().map(Message::try_from).collect()
 }

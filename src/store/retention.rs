@@ -65,9 +65,9 @@ pub async fn lock_old_messages(
 ) -> Result<OldMessages, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT o.id, o.created_at < now() - make_interval(days => $2) AS "old!"
-           FROM outbox o WHERE $1::uuid IS NULL OR o.id > $1
+           FROM outbox o WHERE o.id > $1
            ORDER BY o.id LIMIT $3"#,
-        after,
+        after.unwrap_or_default(),
         days,
         limit,
     )
