@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sqlx::Executor as _;
 use tokio::time::timeout;
-use verigate::store::{self, Db, StoreError};
+use verigate::store::{self, Db, Listing, Owner, StoreError};
 
 use crate::{
     support::{database::TestDb, eventually},
@@ -115,4 +116,52 @@ async fn a_closed_pool_hands_out_nothing_and_leaves_nobody_behind() {
     .await;
     let refused = store::find_user(&closed, &person("one")).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_list_of_one_person_reads_nobody_elses_however_often_everybodys_was_asked_for() {
+    let test = TestDb::new().await;
+    let crowd = "WITH people AS ( \
+            INSERT INTO users (id, realm, external_id) \
+            SELECT gen_random_uuid(), 'test', n::text FROM generate_series(1, 500) n RETURNING id, external_id), \
+        attempts AS ( \
+            INSERT INTO verifications (id, user_id, livemode, session_id) \
+            SELECT ('00000000-0000-7000-8000-' || lpad(external_id, 12, '0'))::uuid, id, false, 'vs_' || external_id \
+            FROM people) \
+        SELECT 1";
+    test.pool().execute(crowd).await.unwrap();
+    test.pool().execute("ANALYZE").await.unwrap();
+    let db = pool(&test, 1);
+    let owner = Owner {
+        realm: "test",
+        livemode: false,
+    };
+    let newest = Listing {
+        external_id: None,
+        status: None,
+        before: None,
+        limit: 1,
+    };
+    // More often than Postgres tries out plans before it keeps one.
+    for _ in 0..8 {
+        let views = store::list_verifications(&db, owner, newest).await;
+        assert_eq!(views.unwrap().len(), 1);
+    }
+    let of_the_first = Listing {
+        external_id: Some("1"),
+        limit: 100,
+        ..newest
+    };
+    let views = store::list_verifications(&db, owner, of_the_first).await;
+    assert_eq!(views.unwrap().len(), 1);
+    // Postgres tells what was read when a connection ends.
+    db.close().await;
+    let read = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
+        WHERE relname IN ('users', 'verifications') HAVING sum(idx_scan) >= 9";
+    let read: i64 = eventually("the lists are counted", async || {
+        let read = sqlx::query_scalar(read).fetch_one(test.pool());
+        read.await.ok()
+    })
+    .await;
+    assert!(read < 100, "{read} rows were read");
 }
