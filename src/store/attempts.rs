@@ -30,6 +30,8 @@ pub struct NewAttempt<'a> {
     pub parameters: &'a Value,
     /// Who holds the lease from the start.
     pub holder: Uuid,
+    /// The first line of its history.
+    pub cause: &'a str,
 }
 
 /// The attempt `start` hands out for this person, if one is open.
@@ -73,11 +75,13 @@ pub async fn is_open_session(
 /// Makes the open attempt of a locked user, its lease taken.
 pub async fn insert_attempt(tx: &mut Tx, new: &NewAttempt<'_>) -> Result<(), StoreError> {
     sqlx::query!(
-        r#"INSERT INTO verifications
-               (id, user_id, livemode, client, policy, details_version, parameters, current,
-                lease_holder, lease_until, created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, true,
-                   $8, now() + make_interval(secs => $9), clock_timestamp())"#,
+        r#"WITH made AS (
+               INSERT INTO verifications
+                   (id, user_id, livemode, client, policy, details_version, parameters, current,
+                    lease_holder, lease_until, created_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, true,
+                       $8, now() + make_interval(secs => $9), clock_timestamp()))
+           INSERT INTO verification_history (verification_id, cause, at) VALUES ($1, $10, clock_timestamp())"#,
         new.id.0,
         new.user.0,
         new.livemode,
@@ -87,6 +91,7 @@ pub async fn insert_attempt(tx: &mut Tx, new: &NewAttempt<'_>) -> Result<(), Sto
         new.parameters,
         new.holder,
         LEASE_SECONDS,
+        new.cause,
     )
     .execute(&mut **tx)
     .await?;
@@ -151,17 +156,19 @@ pub async fn claim_lease(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a lease that is still ours.
-pub async fn end_lease(tx: &mut Tx, attempt: AttemptId, holder: Uuid) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"UPDATE verifications SET lease_holder = NULL, lease_until = NULL
-           WHERE id = $1 AND lease_holder = $2"#,
+/// Ends a lease that is still ours. Says whether Stripe is asked to erase the attempt's session.
+pub async fn end_lease(tx: &mut Tx, attempt: AttemptId, holder: Uuid) -> Result<bool, StoreError> {
+    let kept = sqlx::query_scalar!(
+        r#"WITH ended AS (
+               UPDATE verifications SET lease_holder = NULL, lease_until = NULL
+               WHERE id = $1 AND lease_holder = $2)
+           SELECT EXISTS (SELECT FROM redactions WHERE verification_id = $1 AND ended_at IS NULL) AS "kept!""#,
         attempt.0,
         holder,
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    Ok(())
+    Ok(kept)
 }
 
 /// Ends the attempt: the next click makes a new one.

@@ -147,7 +147,8 @@ pub async fn wait_of_person(
     Ok(wait.map(seconds))
 }
 
-/// The same for a network, which no other transaction may count until this one ends.
+/// The same for a network, which no other transaction may count until this one ends; if that is so now, the session that is
+/// about to be made is counted.
 pub async fn wait_of_network(
     tx: &mut Tx,
     network: &NetworkHash,
@@ -161,27 +162,20 @@ pub async fn wait_of_network(
     .execute(&mut **tx)
     .await?;
     let wait = sqlx::query_scalar!(
-        r#"SELECT EXTRACT(EPOCH FROM created_at + interval '1 hour' - statement_timestamp())::float8 AS "wait!"
-           FROM creations
-           WHERE network = $1 AND created_at > statement_timestamp() - interval '1 hour'
-           ORDER BY created_at DESC OFFSET $2 LIMIT 1"#,
+        r#"WITH first AS (
+               SELECT created_at FROM creations
+               WHERE network = $1 AND created_at > statement_timestamp() - interval '1 hour'
+               ORDER BY created_at DESC OFFSET $2 LIMIT 1),
+           counted AS (
+               INSERT INTO creations (network) SELECT $1 WHERE NOT EXISTS (SELECT FROM first))
+           SELECT EXTRACT(EPOCH FROM created_at + interval '1 hour' - statement_timestamp())::float8 AS "wait!"
+           FROM first"#,
         &network.0[..],
         i64::from(most.saturating_sub(1)),
     )
     .fetch_optional(&mut **tx)
     .await?;
     Ok(wait.map(seconds))
-}
-
-/// Counts a session that is about to be made against its network.
-pub async fn record_creation(tx: &mut Tx, network: &NetworkHash) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"INSERT INTO creations (network) VALUES ($1)"#,
-        &network.0[..]
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// Forgets creations that no limit counts any more, some at a time; gives how many.

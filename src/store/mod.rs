@@ -71,7 +71,7 @@ pub use healing::{
 pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
 pub use journal::{About, EventRecord, Outcome, record_and_lock, record_history};
 pub use limits::{
-    NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations, record_creation,
+    NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations,
     take_extra_attempt, view_usage, wait_of_network, wait_of_person,
 };
 pub use line::take_place;

@@ -23,6 +23,8 @@ pub struct LockedUser {
     pub sequence: i64,
     /// The row names nobody any more.
     pub forgotten: bool,
+    /// This very transaction has made the row: nothing refers to it yet.
+    pub is_new: bool,
 }
 
 pub(super) struct UserRow {
@@ -58,35 +60,37 @@ impl TryFrom<UserRow> for LockedUser {
             details_version: row.details_version,
             sequence: row.sequence,
             forgotten: row.forgotten,
+            is_new: false,
         })
     }
 }
 
 /// Makes the person's row if there is none, keeps its e-mail address current, and locks it.
 pub async fn lock_person(tx: &mut Tx, person: &Person) -> Result<LockedUser, StoreError> {
-    sqlx::query!(
+    let id = Uuid::now_v7();
+    let made = sqlx::query_as!(
+        UserRow,
         r#"INSERT INTO users (id, realm, external_id, email) VALUES ($1, $2, $3, $4)
            ON CONFLICT (realm, external_id) DO UPDATE
            SET email = EXCLUDED.email, details_version = users.details_version + 1
-           WHERE EXCLUDED.email IS NOT NULL AND users.email IS DISTINCT FROM EXCLUDED.email"#,
-        Uuid::now_v7(),
+           WHERE EXCLUDED.email IS NOT NULL AND users.email IS DISTINCT FROM EXCLUDED.email
+           RETURNING id, realm, external_id, email, status, verified_at, details_version, sequence,
+                     forgotten_at IS NOT NULL AS "forgotten!""#,
+        id,
         person.realm,
         person.external_id,
         person.email,
     )
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    let row = sqlx::query_as!(
-        UserRow,
-        r#"SELECT id, realm, external_id, email, status, verified_at, details_version, sequence,
-                  forgotten_at IS NOT NULL AS "forgotten!" FROM users
-           WHERE realm = $1 AND external_id = $2 FOR UPDATE"#,
-        person.realm,
-        person.external_id,
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    row.try_into()
+    let Some(row) = made else {
+        let known = lock_known(tx, person).await?;
+        return known.ok_or_else(StoreError::moved);
+    };
+    Ok(LockedUser {
+        is_new: row.id == id,
+        ..row.try_into()?
+    })
 }
 
 /// Locks the row of a person, if we have met them.

@@ -85,6 +85,22 @@ pub(super) struct VerificationRow {
     pub(super) key_may_have_expired: bool,
 }
 
+/// Reads whole rows from somewhere, after whatever comes first.
+macro_rules! select_attempts {
+    ($first:literal, $from:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            VerificationRow,
+            $first
+                + r#" SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id, livemode,
+                      status, verdict_second, redaction, event_second, events_told, verified_second, read_as_of,
+                      read_until, reads_told, unknown_status, hinted, answered, refresh_tries, gone_at, current,
+                      created_at, created_at < now() - interval '20 hours' AS "key_may_have_expired!" "#
+                + $from,
+            $($argument),+
+        )
+    };
+}
+
 impl TryFrom<VerificationRow> for Verification {
     type Error = StoreError;
 
@@ -187,17 +203,9 @@ fn decode<T: DeserializeOwned>(value: Value) -> Option<T> {
 /// rows need no locks of their own. (Only the refreshes count their tries without it: at worst one is made more.)
 pub async fn read_attempts(tx: &mut Tx, users: &[UserId]) -> Result<Vec<Verification>, StoreError> {
     let users: Vec<Uuid> = users.iter().map(|user| user.0).collect();
-    let rows = sqlx::query_as!(
-        VerificationRow,
-        r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id, livemode,
-                  status, verdict_second, redaction, event_second, events_told, verified_second, read_as_of, read_until,
-                  reads_told, unknown_status, hinted, answered, refresh_tries, gone_at, current, created_at,
-                  created_at < now() - interval '20 hours' AS "key_may_have_expired!"
-           FROM verifications WHERE user_id = ANY($1)"#,
-        &users,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
+    let rows = select_attempts!("", "FROM verifications WHERE user_id = ANY($1)", &users)
+        .fetch_all(&mut **tx)
+        .await?;
     rows.into_iter().map(Verification::try_from).collect()
 }
 
@@ -210,13 +218,9 @@ pub async fn lock_verifications(
 ) -> Result<Vec<Verification>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let sessions = texts(sessions);
-    let rows = sqlx::query_as!(
-        VerificationRow,
-        r#"SELECT id, user_id, parameters, policy, policies_asked, details_version, session_id, livemode,
-                  status, verdict_second, redaction, event_second, events_told, verified_second, read_as_of, read_until,
-                  reads_told, unknown_status, hinted, answered, refresh_tries, gone_at, current, created_at,
-                  created_at < now() - interval '20 hours' AS "key_may_have_expired!"
-           FROM verifications WHERE id = ANY($1) OR session_id = ANY($2) ORDER BY id FOR UPDATE"#,
+    let rows = select_attempts!(
+        "",
+        "FROM verifications WHERE id = ANY($1) OR session_id = ANY($2) ORDER BY id FOR UPDATE",
         &ids,
         &sessions,
     )
@@ -277,21 +281,29 @@ pub(super) fn texts(sessions: &[SessionId]) -> Vec<String> {
     texts.collect()
 }
 
-/// Gives the attempt its session. False if it has one already, or is of the other mode.
+/// Gives the attempt its session, and notes that in its history. `None`, and nothing is done, if it has one already or is of
+/// the other mode, or if the session has a row.
 pub async fn link_session(
     tx: &mut Tx,
     attempt: AttemptId,
     session: &SessionId,
     livemode: bool,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query!(
-        r#"UPDATE verifications SET session_id = $2, updated_at = now()
-           WHERE id = $1 AND COALESCE(session_id, '') = '' AND livemode = $3"#,
+) -> Result<Option<Verification>, StoreError> {
+    let row = select_attempts!(
+        r#"WITH linked AS (
+               UPDATE verifications SET session_id = $2, updated_at = now()
+               WHERE id = $1 AND COALESCE(session_id, '') = '' AND livemode = $3
+                 AND NOT EXISTS (SELECT FROM verifications WHERE session_id = $2)
+               RETURNING *),
+           noted AS (
+               INSERT INTO verification_history (verification_id, cause, at)
+               SELECT id, 'linked to ' || $2, clock_timestamp() FROM linked)"#,
+        "FROM linked",
         attempt.0,
         session.as_str(),
         livemode,
     )
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await
     .map_err(|error| {
         match error
@@ -303,7 +315,7 @@ pub async fn link_session(
             _ => error.into(),
         }
     })?;
-    Ok(done.rows_affected() == 1)
+    row.map(Verification::try_from).transpose()
 }
 
 /// Moves an unclaimed row's reports and history to `attempt` and removes the row; its knowledge is the caller's to merge.

@@ -8,7 +8,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{StartError, Verifier};
 use crate::{
     domain::{AttemptId, Budget, Network, Person, UserId},
-    store::{self, NetworkKey, NewReservation, StoreError, Tx, Usage},
+    store::{self, LockedUser, NetworkKey, NewReservation, StoreError, Tx, Usage},
 };
 
 /// The limits that guard money. `None` is no limit.
@@ -144,11 +144,16 @@ impl Verifier {
     pub(super) async fn may_create(
         &self,
         tx: &mut Tx,
-        user: UserId,
+        user: &LockedUser,
         address: Option<IpAddr>,
     ) -> Result<Result<Usage, StartError>, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let usage = store::find_usage(tx, user, None, livemode).await?;
+        // Nothing counts against somebody who was never here.
+        let usage = if user.is_new {
+            Usage::default()
+        } else {
+            store::find_usage(tx, user.id, None, livemode).await?
+        };
         if limits.tries(&usage).are_used() && usage.extra_attempts == 0 {
             return Ok(Err(StartError::AttemptsExhausted));
         }
@@ -157,7 +162,8 @@ impl Verifier {
             return Ok(Err(closed));
         }
         if let Some(most) = limits.creations_per_user_per_hour
-            && let Some(retry_after) = store::wait_of_person(tx, user, livemode, most).await?
+            && !user.is_new
+            && let Some(retry_after) = store::wait_of_person(tx, user.id, livemode, most).await?
         {
             return Ok(Err(StartError::RateLimited { retry_after }));
         }
@@ -168,7 +174,6 @@ impl Verifier {
             if let Some(retry_after) = store::wait_of_network(tx, &network, most).await? {
                 return Ok(Err(StartError::RateLimited { retry_after }));
             }
-            store::record_creation(tx, &network).await?;
         }
         Ok(Ok(usage))
     }

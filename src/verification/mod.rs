@@ -27,6 +27,7 @@ mod session;
 mod sign_in;
 mod start;
 mod tell;
+mod turn;
 
 use std::sync::Arc;
 

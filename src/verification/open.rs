@@ -3,7 +3,7 @@
 //! The attempt's row exists before Stripe is called and its id is the Idempotency-Key, so a process may die between any
 //! two steps: the next click repeats the call and gets the same session.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -15,14 +15,14 @@ use super::{
     lease::Lease,
     limits::refused,
     observe::{Observation, Source},
-    policy::{Change, Policy},
     read,
     start::{Opened, StartError, StartRequest, refusal},
+    turn::{Turn, Wish, is_over},
 };
 use crate::{
-    domain::{AttemptId, Client, Redaction, SessionId, Status, UserStatus},
-    store::{self, LockedUser, NewAttempt, StoreError, Tx, Verification},
-    stripe::{ATTEMPT_KEY, CreateSession, Reply, SessionStatus, VerificationSession},
+    domain::{SessionId, Status},
+    store::{self, StoreError, Verification},
+    stripe::{Reply, SessionStatus, VerificationSession},
 };
 
 /// How long a request waits for another process's lease.
@@ -31,22 +31,6 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(10);
 const LEASE_POLL: Duration = Duration::from_millis(100);
 /// How often a start begins anew because the session turned out not to be open, or not to be under the wanted policy.
 const RESTARTS: u32 = 3;
-
-/// Whose turn it is, after the first transaction.
-enum Turn {
-    Ours(Box<Lease>),
-    Theirs,
-    Over(StartError),
-    /// It may not cost anything more; nothing of the transaction is kept.
-    Refused(StartError),
-}
-
-/// One wish to start, from its first turn to its last.
-struct Wish<'a> {
-    request: &'a StartRequest,
-    policy: Arc<Policy>,
-    holder: Uuid,
-}
 
 impl Verifier {
     /// Runs one start to its end.
@@ -127,114 +111,6 @@ impl Verifier {
         }
     }
 
-    /// The first transaction: the person is locked, their open attempt found or made, its lease taken if it is free.
-    async fn take_turn(&self, wish: &Wish<'_>) -> Result<Turn, StoreError> {
-        again_if_lost(|| async move {
-            let mut tx = self.db.begin().await?;
-            let turn = self.choose_turn(&mut tx, wish).await;
-            if !matches!(turn, Err(_) | Ok(Turn::Refused(_))) {
-                tx.commit().await?;
-            }
-            turn
-        })
-        .await
-    }
-
-    async fn choose_turn(&self, tx: &mut Tx, wish: &Wish<'_>) -> Result<Turn, StoreError> {
-        let user = store::lock_person(tx, &wish.request.person).await?;
-        let livemode = self.settings.livemode;
-        let satisfied_by = &wish.policy.satisfied_by;
-        let standing = store::find_standing(tx, user.id, livemode, satisfied_by).await?;
-        if standing.state.status == UserStatus::Verified {
-            return Ok(Turn::Over(StartError::AlreadyVerified));
-        }
-        if let Some(id) = store::find_current(tx, user.id, livemode).await? {
-            let rows = store::lock_verifications(tx, &[id], &[]).await?;
-            let current = rows.into_iter().next().ok_or_else(StoreError::moved)?;
-            if current.status == Some(Status::Processing) && !is_over(&current) {
-                return Ok(Turn::Over(StartError::Processing));
-            }
-            if !is_over(&current) && !store::is_redaction_kept(tx, id).await? {
-                if !store::claim_lease(tx, id, wish.holder).await? {
-                    return Ok(Turn::Theirs);
-                }
-                if let Err(reason) = self.reserve(tx, user.id, id).await? {
-                    return Ok(Turn::Refused(reason));
-                }
-                let lease = Lease::of(current, user, &wish.policy, wish.holder);
-                lease.note_what_is_asked(tx).await?;
-                return Ok(Turn::Ours(Box::new(lease)));
-            }
-            store::close_attempt(tx, id).await?;
-        } else if standing.state.status == UserStatus::Processing {
-            return Ok(Turn::Over(StartError::Processing));
-        }
-        let user_id = user.id;
-        let usage = match self.may_create(tx, user_id, wish.request.address).await? {
-            Ok(usage) => usage,
-            Err(reason) => return Ok(Turn::Refused(reason)),
-        };
-        let lease = self.begin_attempt(tx, user, wish).await?;
-        let reserved = self.reserve_as(tx, user_id, lease.attempt, &usage);
-        Ok(match reserved.await? {
-            Ok(()) => Turn::Ours(Box::new(lease)),
-            Err(reason) => Turn::Refused(reason),
-        })
-    }
-
-    async fn begin_attempt(
-        &self,
-        tx: &mut Tx,
-        user: LockedUser,
-        wish: &Wish<'_>,
-    ) -> Result<Lease, StoreError> {
-        let (policy, client) = (&wish.policy, wish.request.client);
-        let attempt = AttemptId(Uuid::now_v7());
-        let create = policy.put_into(self.create_parameters(attempt, client));
-        let parameters = serde_json::to_value(create).unwrap_or_default();
-        let new = NewAttempt {
-            id: attempt,
-            user: user.id,
-            livemode: self.settings.livemode,
-            client,
-            policy: &policy.name,
-            details_version: user.details_version,
-            parameters: &parameters,
-            holder: wish.holder,
-        };
-        store::insert_attempt(tx, &new).await?;
-        let cause = format!("started by a {} client", client.as_str());
-        store::record_history(tx, attempt, None, None, &cause).await?;
-        Ok(Lease {
-            holder: wish.holder,
-            user: user.id,
-            person: user.person,
-            attempt,
-            session: None,
-            parameters,
-            key_may_have_expired: false,
-            policy: Arc::clone(policy),
-            change: Change::None,
-            policy_before: policy.name.clone(),
-            asked_before: Vec::new(),
-            details_version: user.details_version,
-        })
-    }
-
-    fn create_parameters(&self, attempt: AttemptId, client: Client) -> CreateSession {
-        let settings = &self.settings;
-        let into_app = settings.app_return_url.as_ref();
-        let return_url = into_app
-            .filter(|_| client == Client::Native)
-            .unwrap_or(&settings.return_url);
-        CreateSession {
-            return_url: Some(return_url.to_string()),
-            client_reference_id: Some(attempt.to_string()),
-            metadata: [(ATTEMPT_KEY.to_owned(), attempt.to_string())].into(),
-            ..CreateSession::default()
-        }
-    }
-
     /// The second transaction: links the session, merges what Stripe said, ends the lease.
     async fn settle(
         &self,
@@ -261,8 +137,7 @@ impl Verifier {
                     if !user.forgotten && lease.settle_policy(&mut tx, told).await? {
                         self.flights.forget(&user.person);
                     }
-                    store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
-                    let kept = store::is_redaction_kept(&mut tx, lease.attempt).await?;
+                    let kept = store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
                     match Settled::of(&row, session, &reply.value) {
                         Settled::Open(_) if kept => Settled::Over,
                         // The answer may have told of a report: then the next one is to be reserved.
@@ -329,13 +204,6 @@ impl Verifier {
         tx.commit().await?;
         Ok(())
     }
-}
-
-/// Nothing can come of this attempt any more.
-fn is_over(row: &Verification) -> bool {
-    row.gone
-        || row.knowledge.redaction != Redaction::None
-        || matches!(row.status, Some(Status::Canceled | Status::Verified))
 }
 
 /// What has become of a session that Stripe was asked for.

@@ -149,46 +149,43 @@ impl Verifier {
         attempt: AttemptId,
         session: &SessionId,
     ) -> Result<Option<Verification>, StoreError> {
-        let mut known_before = None;
-        match store::find_by_session(tx, session).await? {
+        let livemode = self.settings.livemode;
+        if let Some(linked) = store::link_session(tx, attempt, session, livemode).await? {
+            return Ok(Some(linked));
+        }
+        let unclaimed = match store::find_by_session(tx, session).await? {
             Some((id, _)) if id == attempt => return Ok(Some(lock_one(tx, id).await?)),
-            Some((_, Some(_))) => {
+            Some((id, None)) => id,
+            // One of the two is taken.
+            Some((_, Some(_))) | None => {
                 alarm_second_session(attempt, session);
                 return Ok(None);
             }
-            Some((unclaimed, None)) => {
-                let rows = store::lock_verifications(tx, &[unclaimed, attempt], &[]).await?;
-                known_before = rows.into_iter().find(|row| row.id == unclaimed);
-                if known_before
-                    .as_ref()
-                    .is_none_or(|row| row.user_id.is_some())
-                {
-                    return Err(StoreError::moved());
-                }
-            }
-            None => {}
+        };
+        let rows = store::lock_verifications(tx, &[unclaimed, attempt], &[]).await?;
+        let (Some(known_before), Some(waiting)) = (of(&rows, unclaimed), of(&rows, attempt)) else {
+            return Err(StoreError::moved());
+        };
+        if known_before.user_id.is_some() {
+            return Err(StoreError::moved());
         }
-        let waiting = lock_one(tx, attempt).await?;
         if waiting.session_id.is_some() {
             alarm_second_session(attempt, session);
             return Ok(None);
         }
-        if let Some(unclaimed) = &known_before {
-            store::absorb_unclaimed(tx, unclaimed.id, attempt).await?;
-        }
-        if !store::link_session(tx, attempt, session, self.settings.livemode).await? {
-            return Err(StoreError::moved());
-        }
-        store::record_history(tx, attempt, None, None, &format!("linked to {session}")).await?;
-        let mut linked = lock_one(tx, attempt).await?;
-        if let Some(unclaimed) = known_before {
-            linked.knowledge.merge(&unclaimed.knowledge);
-            linked.hinted += unclaimed.hinted;
-            linked.answered += unclaimed.answered;
-            linked.gone |= unclaimed.gone;
-        }
+        store::absorb_unclaimed(tx, unclaimed, attempt).await?;
+        let linked = store::link_session(tx, attempt, session, livemode).await?;
+        let mut linked = linked.ok_or_else(StoreError::moved)?;
+        linked.knowledge.merge(&known_before.knowledge);
+        linked.hinted += known_before.hinted;
+        linked.answered += known_before.answered;
+        linked.gone |= known_before.gone;
         Ok(Some(linked))
     }
+}
+
+fn of(rows: &[Verification], id: AttemptId) -> Option<&Verification> {
+    rows.iter().find(|row| row.id == id)
 }
 
 async fn lock_one(tx: &mut Tx, id: AttemptId) -> Result<Verification, StoreError> {
