@@ -142,6 +142,7 @@ pub async fn list_deliveries_under_way(
     endpoint: Option<&str>,
     limit: i64,
 ) -> Result<Vec<WaitingDelivery>, StoreError> {
+    let mut tx = db.begin_planned().await?;
     let rows = sqlx::query_as!(
         WaitingDelivery,
         r#"SELECT d.endpoint, d.message_id AS message, o.type AS kind, d.tries, d.failure,
@@ -152,8 +153,9 @@ pub async fn list_deliveries_under_way(
         endpoint,
         limit,
     )
-    .fetch_all(db.pool())
+    .fetch_all(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok(rows)
 }
 
