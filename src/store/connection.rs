@@ -60,14 +60,14 @@ impl Db {
 
     /// Begins a transaction.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(Tx::begin(&self.pool).await?)
+        Ok(Tx::begin(&self.pool, "BEGIN").await?)
     }
 
     /// Begins a transaction whose statements are planned for the very filters they are given: where some may be left out, no
     /// plan is good for all.
     pub(super) async fn begin_planned(&self) -> Result<Tx, StoreError> {
         let begin = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan";
-        Ok(Tx::begin_by(&self.pool, begin).await?)
+        Ok(Tx::begin(&self.pool, begin).await?)
     }
 
     /// Applies the pending migrations, under Postgres' advisory lock, on a connection without our statement time-out.

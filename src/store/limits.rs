@@ -147,9 +147,9 @@ pub async fn wait_of_person(
     Ok(wait.map(seconds))
 }
 
-/// The same for a network, which no other transaction may count until this one ends; if that is so now, the session that is
-/// about to be made is counted.
-pub async fn wait_of_network(
+/// Counts a session that is about to be made against its network, which no other transaction may count until this one ends;
+/// or gives how long to wait, if `most` of the network's were made within an hour.
+pub async fn count_creation(
     tx: &mut Tx,
     network: &NetworkHash,
     most: u32,

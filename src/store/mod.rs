@@ -71,8 +71,8 @@ pub use healing::{
 pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
 pub use journal::{About, EventRecord, Outcome, record_and_lock, record_history};
 pub use limits::{
-    NetworkHash, NetworkKey, Usage, allow_attempt, find_usage, forget_creations,
-    take_extra_attempt, view_usage, wait_of_network, wait_of_person,
+    NetworkHash, NetworkKey, Usage, allow_attempt, count_creation, find_usage, forget_creations,
+    take_extra_attempt, view_usage, wait_of_person,
 };
 pub use line::take_place;
 pub use mails::{Addressee, find_addressee};

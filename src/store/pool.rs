@@ -208,11 +208,8 @@ impl Debug for Tx {
 }
 
 impl Tx {
-    pub(super) async fn begin(pool: &Pool) -> Result<Self, Error> {
-        Self::begin_by(pool, "BEGIN").await
-    }
-
-    pub(super) async fn begin_by(pool: &Pool, begin: &'static str) -> Result<Self, Error> {
+    /// Begins by this statement, or these.
+    pub(super) async fn begin(pool: &Pool, begin: &'static str) -> Result<Self, Error> {
         let mut held = pool.get().await?;
         held.in_transaction = true;
         held.execute(begin).await?;

@@ -171,7 +171,7 @@ impl Verifier {
             && let Some(address) = address
         {
             let network = limits.network_key.hash(Network::of(address));
-            if let Some(retry_after) = store::wait_of_network(tx, &network, most).await? {
+            if let Some(retry_after) = store::count_creation(tx, &network, most).await? {
                 return Ok(Err(StartError::RateLimited { retry_after }));
             }
         }
