@@ -96,6 +96,8 @@ pub(super) fn all<'a, R, T>(rows: &'a [R], read: impl FnMut(&'a R) -> T) -> Vec<
 
 /// Saves it all in one statement, for each one is a way to Postgres and back that every delivery waits for. Every report
 /// named is saved, and every listening process told when the transaction commits.
+///
+/// The lists are unnested in `SELECT` rather than in `FROM`, where Postgres would store each column by itself first.
 #[expect(
     clippy::too_many_lines,
     reason = "it is one statement, and most of it is its columns"
@@ -129,29 +131,30 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
                    refresh_tries = t.refresh_tries,
                    gone_at = CASE WHEN t.gone THEN COALESCE(v.gone_at, now()) END,
                    current = t.current, updated_at = now()
-               FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                           $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::text[],
-                           $14::integer[], $15::integer[], $16::boolean[], $17::float8[], $18::integer[],
-                           $19::boolean[], $20::boolean[])
-                   AS t (id, status, error_code, report_id, verdict_second, redaction, event_second,
-                         events_told, verified_second, read_as_of, read_until, reads_told, unknown_status,
-                         hinted, answered, doubtful, refresh_in, refresh_tries, gone, current)
+               FROM (SELECT UNNEST($1::uuid[]) AS id, UNNEST($2::text[]) AS status, UNNEST($3::text[]) AS error_code,
+                            UNNEST($4::text[]) AS report_id, UNNEST($5::bigint[]) AS verdict_second,
+                            UNNEST($6::text[]) AS redaction, UNNEST($7::bigint[]) AS event_second,
+                            UNNEST($8::text[]) AS events_told, UNNEST($9::bigint[]) AS verified_second,
+                            UNNEST($10::bigint[]) AS read_as_of, UNNEST($11::bigint[]) AS read_until,
+                            UNNEST($12::text[]) AS reads_told, UNNEST($13::text[]) AS unknown_status,
+                            UNNEST($14::integer[]) AS hinted, UNNEST($15::integer[]) AS answered,
+                            UNNEST($16::boolean[]) AS doubtful, UNNEST($17::float8[]) AS refresh_in,
+                            UNNEST($18::integer[]) AS refresh_tries, UNNEST($19::boolean[]) AS gone,
+                            UNNEST($20::boolean[]) AS current) AS t
                WHERE v.id = t.id),
            noted AS (
                INSERT INTO verification_history (verification_id, from_status, to_status, cause, at)
-               SELECT n.attempt, n.from_status, n.to_status, n.cause, clock_timestamp()
-               FROM UNNEST($21::uuid[], $22::text[], $23::text[], $24::text[])
-                   AS n (attempt, from_status, to_status, cause)),
+               SELECT UNNEST($21::uuid[]), UNNEST($22::text[]), UNNEST($23::text[]), UNNEST($24::text[]),
+                      clock_timestamp()),
            derived AS (
                UPDATE users u SET status = p.status, verified_at = p.verified_at, sequence = p.sequence,
                       updated_at = CASE WHEN u.status = p.status THEN u.updated_at ELSE clock_timestamp() END
-               FROM UNNEST($25::uuid[], $26::text[], $27::timestamptz[], $34::bigint[])
-                   AS p (id, status, verified_at, sequence)
+               FROM (SELECT UNNEST($25::uuid[]) AS id, UNNEST($26::text[]) AS status,
+                            UNNEST($27::timestamptz[]) AS verified_at, UNNEST($34::bigint[]) AS sequence) AS p
                WHERE u.id = p.id),
            reported AS (
                INSERT INTO verification_reports (report_id, verification_id, livemode, cost)
-               SELECT r.report, r.attempt, r.livemode, $31
-               FROM UNNEST($28::text[], $29::uuid[], $30::boolean[]) AS r (report, attempt, livemode)
+               SELECT UNNEST($28::text[]), UNNEST($29::uuid[]), UNNEST($30::boolean[]), $31
                ON CONFLICT (report_id) DO NOTHING RETURNING verification_id),
            -- What this very statement writes it does not see.
            spent AS (
@@ -162,13 +165,12 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
                      + (SELECT count(*) FROM reported WHERE verification_id = r.verification_id)),
            told AS (
                INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
-               SELECT m.id, m.user_id, m.sequence, m.livemode, m.type, m.data::jsonb
-               FROM UNNEST($35::uuid[], $36::uuid[], $37::bigint[], $38::boolean[], $39::text[], $40::text[])
-                   AS m (id, user_id, sequence, livemode, type, data)),
+               SELECT UNNEST($35::uuid[]), UNNEST($36::uuid[]), UNNEST($37::bigint[]), UNNEST($38::boolean[]),
+                      UNNEST($39::text[]), UNNEST($40::text[])::jsonb),
            sent AS (
                INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
                SELECT d.endpoint, ($36::uuid[])[d.place], ($37::bigint[])[d.place], ($35::uuid[])[d.place]
-               FROM UNNEST($41::integer[], $42::text[]) AS d (place, endpoint)),
+               FROM (SELECT UNNEST($41::integer[]) AS place, UNNEST($42::text[]) AS endpoint) AS d),
            announced AS (
                SELECT pg_notify($32, $33)::text WHERE $33 <> '')
            -- Whatever is announced has to be read: Postgres leaves out what nobody looks at.
