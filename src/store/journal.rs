@@ -94,19 +94,25 @@ pub async fn record_and_lock(
         Recorded,
         r#"WITH new AS (
                INSERT INTO stripe_events (id, type, created, livemode, api_version, account, session_id, outcome)
-               SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::boolean[],
-                                    $5::text[], $6::text[], $7::text[], $8::text[])
+               SELECT UNNEST($1::text[]), UNNEST($2::text[]), UNNEST($3::bigint[]), UNNEST($4::boolean[]),
+                      UNNEST($5::text[]), UNNEST($6::text[]), UNNEST($7::text[]), UNNEST($8::text[])
                ON CONFLICT (id) DO NOTHING RETURNING id),
            about AS (
-               SELECT a.session, a.attempt FROM UNNEST($9::text[], $10::text[], $11::uuid[])
-                   AS a (event, session, attempt)
+               SELECT a.session, a.attempt
+               FROM (SELECT UNNEST($9::text[]) AS event, UNNEST($10::text[]) AS session,
+                            UNNEST($11::uuid[]) AS attempt) AS a
                WHERE a.event IS NULL OR a.event IN (SELECT id FROM new)),
+           owned AS (
+               SELECT session_id, user_id FROM verifications
+               WHERE session_id = ANY(ARRAY(SELECT session FROM about)) AND user_id IS NOT NULL),
+           waiting AS (
+               SELECT attempt FROM about WHERE session NOT IN (SELECT session_id FROM owned)),
            owners AS (
                SELECT id, realm, external_id, email, status, verified_at, details_version, sequence, forgotten_at
                FROM users
-               WHERE id IN (SELECT user_id FROM verifications WHERE session_id = ANY(ARRAY(SELECT session FROM about))
+               WHERE id IN (SELECT user_id FROM owned
                             UNION SELECT user_id FROM verifications
-                            WHERE id = ANY(ARRAY(SELECT attempt FROM about))
+                            WHERE id = ANY(ARRAY(SELECT attempt FROM waiting))
                               AND COALESCE(session_id, '') = '' AND livemode = $12)
                ORDER BY id FOR UPDATE)
            SELECT id AS "event?", NULL::uuid AS "id?", NULL AS "realm?", NULL AS "external_id?", NULL AS "email?",
