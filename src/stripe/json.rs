@@ -24,7 +24,9 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn from_raw(raw: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(raw.get()).ok()
+        // Most members that may be objects are null: to look is cheaper than to make an error of it.
+        let text = Some(raw.get()).filter(|text| text.starts_with('{'))?;
+        serde_json::from_str(text).ok()
     }
 
     /// The string's bytes. A lone surrogate makes them invalid UTF-8, yet keeps them distinct.
