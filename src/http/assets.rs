@@ -134,7 +134,8 @@ mod tests {
 
     async fn get_file(address: &str) -> Response {
         let request = Request::get(address).body(Body::empty()).unwrap();
-        routes::<()>().into_router().oneshot(request).await.unwrap()
+        let (router, _) = routes::<()>().into_router();
+        router.oneshot(request).await.unwrap()
     }
 
     #[tokio::test]

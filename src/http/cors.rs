@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
@@ -12,7 +12,6 @@ use axum::{
             ACCESS_CONTROL_REQUEST_METHOD, InvalidHeaderValue, ORIGIN, VARY,
         },
     },
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 
@@ -74,9 +73,9 @@ pub(crate) async fn share(
 
 /// Answers the question that a browser asks on behalf of a listed page before it sends a token.
 pub(crate) async fn answer_preflight(
-    State(sharing): State<Sharing>,
+    sharing: &Sharing,
     request: Request,
-    next: Next,
+    next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
     let headers = request.headers();
     let is_question = request.method() == Method::OPTIONS
@@ -84,7 +83,7 @@ pub(crate) async fn answer_preflight(
         && is_shared(&request)
         && sharing.caller(headers).is_some();
     if !is_question {
-        return next.run(request).await;
+        return next(request).await;
     }
     let answer = [
         (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),

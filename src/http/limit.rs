@@ -1,10 +1,9 @@
 //! How many requests are worked on at once, and for how long.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
 use tokio::sync::Semaphore;
@@ -27,8 +26,34 @@ impl Limits {
     }
 }
 
+/// Which limits hold for which path; paths may share them. What it does not name has none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PathLimits(HashMap<String, Limits>);
+
+impl PathLimits {
+    pub(super) fn insert(&mut self, path: String, limits: Limits) {
+        self.0.insert(path, limits);
+    }
+
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    fn of(&self, request: &Request) -> Option<&Limits> {
+        let path = request.extensions().get::<MatchedPath>()?;
+        self.0.get(path.as_str())
+    }
+}
+
 /// Runs the request in a place of its own, or turns it away at once: a queue would only make everybody late.
-pub(crate) async fn hold(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+pub(crate) async fn hold(
+    limits: &PathLimits,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
+    let Some(limits) = limits.of(&request) else {
+        return next(request).await;
+    };
     let away = |code| {
         Error::Unavailable {
             code,
@@ -41,7 +66,7 @@ pub(crate) async fn hold(State(limits): State<Limits>, request: Request, next: N
         return away("overloaded");
     };
     // An event stream is answered as soon as it begins, so this does not end it.
-    let answered = tokio::time::timeout(limits.patience, next.run(request)).await;
+    let answered = tokio::time::timeout(limits.patience, next(request)).await;
     answered.unwrap_or_else(|_| away("timed_out"))
 }
 
@@ -49,15 +74,29 @@ pub(crate) async fn hold(State(limits): State<Limits>, request: Request, next: N
 mod tests {
     use super::*;
     use axum::{
-        Router, body::Body, http::StatusCode, middleware::from_fn_with_state, routing::get,
+        Router,
+        body::Body,
+        http::StatusCode,
+        middleware::{Next, from_fn},
+        routing::get,
     };
     use tower::ServiceExt;
 
     fn router(places: usize, patience: Duration) -> Router {
+        let both = Limits::new(places, patience);
+        let mut limits = PathLimits::default();
+        for path in ["/stuck", "/"] {
+            limits.insert(path.to_owned(), both.clone());
+        }
+        let limits = Arc::new(limits);
         Router::new()
             .route("/stuck", get(std::future::pending::<()>))
             .route("/", get(async || "done"))
-            .layer(from_fn_with_state(Limits::new(places, patience), hold))
+            .route("/free", get(async || "done"))
+            .layer(from_fn(move |request, next: Next| {
+                let limits = Arc::clone(&limits);
+                async move { hold(&limits, request, async |it| next.run(it).await).await }
+            }))
     }
 
     async fn ask(router: &Router, path: &str) -> StatusCode {
@@ -75,6 +114,7 @@ mod tests {
         while ask(&router, "/").await != StatusCode::SERVICE_UNAVAILABLE {
             tokio::task::yield_now().await;
         }
+        assert_eq!(ask(&router, "/free").await, StatusCode::OK);
         stuck.abort();
         assert!(stuck.await.unwrap_err().is_cancelled());
         assert_eq!(ask(&router, "/").await, StatusCode::OK);

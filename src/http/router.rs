@@ -1,6 +1,6 @@
 //! Every route and every layer, on one screen.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::{
     api, app_return, assets, auth, body, cors, create, health,
-    limit::Limits,
+    limit::{self, Limits, PathLimits},
     pages, present, request, security, sign_in, start_link,
     state::AppState,
     status,
@@ -132,26 +132,29 @@ pub(crate) fn describe() -> OpenApi {
 
 /// The public routes.
 pub fn router(state: AppState) -> Router {
-    let sharing = state.shared().sharing.clone();
-    let preflight = from_fn_with_state(sharing, cors::answer_preflight);
-    people()
-        .wrap(|router| router.layer(preflight))
-        .hold(Limits::new(MOST_OF_PEOPLE, PATIENCE))
-        .merge(backends().0.hold(Limits::new(MOST_OF_BACKENDS, PATIENCE)))
-        .merge(stripe().hold(Limits::new(MOST_DELIVERIES, PATIENCE)))
+    let (router, limits) = people()
+        .hold(&Limits::new(MOST_OF_PEOPLE, PATIENCE))
+        .merge(backends().0.hold(&Limits::new(MOST_OF_BACKENDS, PATIENCE)))
+        .merge(stripe().hold(&Limits::new(MOST_DELIVERIES, PATIENCE)))
         .merge(probes())
-        .into_router()
-        .layer(from_fn_with_state(state.clone(), around))
-        .with_state(state)
+        .into_router();
+    let around = from_fn_with_state((state.clone(), Arc::new(limits)), around);
+    router.layer(around).with_state(state)
 }
 
 /// What is around every route. The last is the first to see a request, and the last to see its answer.
 ///
 /// They are one layer, and call each other: of each laid on alone every request would take a copy in a box, and with it
 /// one of all the layers below.
-async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
+async fn around(
+    State((state, limits)): State<(AppState, Arc<PathLimits>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let shared = state.shared();
     let next = async |request| next.run(request).await;
+    let next = async |request| cors::answer_preflight(&shared.sharing, request, next).await;
+    let next = async |request| limit::hold(&limits, request, next).await;
     let next = async |request| security::check_host(&shared.hosts, request, next).await;
     let next = async |request| present::catch_panic(request, next).await;
     let next = async |request| body::drain_unread(request, next).await;

@@ -4,13 +4,12 @@ use axum::{
     Router,
     handler::Handler,
     http::Method,
-    middleware::from_fn_with_state,
     routing::{self, MethodRouter},
 };
 use utoipa::openapi::{OpenApi, PathItem, path::Operation};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::limit::{self, Limits};
+use super::limit::{Limits, PathLimits};
 
 /// What one route answers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +20,11 @@ pub struct Route {
     pub path: String,
 }
 
-/// A router, and the list of what is in it.
+/// A router, the list of what is in it, and how much of that at once.
 pub(super) struct Routes<S> {
     router: Router<S>,
     list: Vec<Route>,
+    limits: PathLimits,
 }
 
 /// The handlers of one path, by method.
@@ -77,6 +77,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self {
             router: Router::new(),
             list: Vec::new(),
+            limits: PathLimits::default(),
         }
     }
 
@@ -106,29 +107,32 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 path: path.clone(),
             })
         });
-        let list = list.collect();
-        (Self { router, list }, document)
+        let described = Self {
+            router,
+            list: list.collect(),
+            limits: PathLimits::default(),
+        };
+        (described, document)
     }
 
     pub(super) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
         self.list.extend(other.list);
+        self.limits.extend(other.limits);
         self
     }
 
-    /// Puts something around all of them.
-    pub(super) fn wrap(mut self, around: impl FnOnce(Router<S>) -> Router<S>) -> Self {
-        self.router = around(self.router);
+    /// Only so many of these at once, and none for ever.
+    pub(super) fn hold(mut self, limits: &Limits) -> Self {
+        for route in &self.list {
+            self.limits.insert(route.path.clone(), limits.clone());
+        }
         self
     }
 
-    /// Only so many at once, and none for ever.
-    pub(super) fn hold(self, limits: Limits) -> Self {
-        self.wrap(|router| router.layer(from_fn_with_state(limits, limit::hold)))
-    }
-
-    pub(super) fn into_router(self) -> Router<S> {
-        self.router
+    /// The limits are for whoever answers with the router to keep.
+    pub(super) fn into_router(self) -> (Router<S>, PathLimits) {
+        (self.router, self.limits)
     }
 
     pub(super) fn into_list(self) -> Vec<Route> {
