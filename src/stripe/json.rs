@@ -12,8 +12,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// One JSON object; of repeated members the last counts.
-pub(super) struct Object<'a>(BTreeMap<Cow<'a, [u8]>, &'a RawValue>);
+/// One JSON object; of repeated members the last counts. A handful is asked for, of a few dozen: no map would pay.
+pub(super) struct Object<'a>(Vec<(Cow<'a, [u8]>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
     /// Reads a whole document: valid UTF-8 (a leading BOM is fine), one object, nothing after it.
@@ -29,46 +29,63 @@ impl<'a> Object<'a> {
         serde_json::from_str(text).ok()
     }
 
+    fn member(&self, name: &str) -> Option<&'a RawValue> {
+        let mut members = self.0.iter().rev();
+        let member = members.find(|(key, _)| key.as_ref() == name.as_bytes());
+        member.map(|&(_, raw)| raw)
+    }
+
     /// The string's bytes. A lone surrogate makes them invalid UTF-8, yet keeps them distinct.
     pub(super) fn bytes(&self, member: &str) -> Option<Cow<'a, [u8]>> {
-        let raw = self.0.get(member.as_bytes())?.get();
-        if !raw.starts_with('"') {
-            return None;
-        }
-        serde_json::from_str::<TextBytes<'a>>(raw).ok().map(|t| t.0)
+        bytes(self.member(member)?)
     }
 
     /// The string, with the replacement character for what Unicode has no place for.
     pub(super) fn text(&self, member: &str) -> Option<String> {
-        self.bytes(member)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        self.bytes(member).map(|bytes| text(&bytes))
     }
 
     /// An integer written as one: `5`, but neither `5.0` nor `5e0`.
     pub(super) fn integer(&self, member: &str) -> Option<i64> {
-        self.0.get(member.as_bytes())?.get().parse().ok()
+        self.member(member)?.get().parse().ok()
     }
 
     pub(super) fn flag(&self, member: &str) -> Option<bool> {
-        self.0.get(member.as_bytes())?.get().parse().ok()
+        self.member(member)?.get().parse().ok()
     }
 
     pub(super) fn object(&self, member: &str) -> Option<Object<'a>> {
-        Self::from_raw(self.0.get(member.as_bytes())?)
+        Self::from_raw(self.member(member)?)
     }
 
     pub(super) fn array(&self, member: &str) -> Option<Vec<&'a RawValue>> {
-        serde_json::from_str(self.0.get(member.as_bytes())?.get()).ok()
+        serde_json::from_str(self.member(member)?.get()).ok()
     }
 
     /// Every member that is a string.
     pub(super) fn texts(&self) -> BTreeMap<String, String> {
-        self.0
-            .keys()
-            .filter_map(|key| str::from_utf8(key).ok())
-            .filter_map(|key| Some((key.to_owned(), self.text(key)?)))
-            .collect()
+        let mut texts = BTreeMap::new();
+        for (key, raw) in &self.0 {
+            let Ok(key) = str::from_utf8(key) else {
+                continue;
+            };
+            match bytes(raw) {
+                Some(bytes) => texts.insert(key.to_owned(), text(&bytes)),
+                // Of repeated members the last counts, and it is none.
+                None => texts.remove(key),
+            };
+        }
+        texts
     }
+}
+
+fn bytes(raw: &RawValue) -> Option<Cow<'_, [u8]>> {
+    let raw = Some(raw.get()).filter(|raw| raw.starts_with('"'))?;
+    serde_json::from_str(raw).ok().map(|TextBytes(bytes)| bytes)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl<'de> Deserialize<'de> for Object<'de> {
@@ -76,6 +93,9 @@ impl<'de> Deserialize<'de> for Object<'de> {
         deserializer.deserialize_map(ObjectVisitor)
     }
 }
+
+/// Room for the members of an event, and of most objects.
+const FEW: usize = 16;
 
 struct ObjectVisitor;
 
@@ -87,9 +107,9 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = BTreeMap::new();
+        let mut members = Vec::with_capacity(FEW);
         while let Some((TextBytes(key), value)) = map.next_entry()? {
-            members.insert(key, value);
+            members.push((key, value));
         }
         Ok(Object(members))
     }

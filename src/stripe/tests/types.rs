@@ -45,6 +45,20 @@ fn a_session_is_read_whole() {
 }
 
 #[test]
+fn of_repeated_metadata_the_last_counts() {
+    let text = r#"{"a":"1","b":"1","a":"2","b":null,"c":3,"\u0063":"4"}"#;
+    let metadata = Object::parse(text.as_bytes()).unwrap().texts();
+    let expected = [("a", "2"), ("c", "4")];
+    assert_eq!(
+        metadata
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
 fn a_failed_try_is_read_with_its_code_and_report() {
     let failed = with(
         session(),
