@@ -171,12 +171,7 @@ impl Scene {
     }
 
     async fn address(&self, name: &str, email: Option<&str>) {
-        sqlx::query("UPDATE users SET email = $2 WHERE external_id = $1")
-            .bind(name)
-            .bind(email)
-            .execute(self.pool())
-            .await
-            .unwrap();
+        set_address(self.pool(), name, email).await;
     }
 
     async fn hear(&self, delivery: Delivery) {
@@ -215,14 +210,7 @@ impl Scene {
     /// Everything was told, or found not worth telling.
     async fn is_done(&self) {
         let waiting = "SELECT count(*) FROM outbox_deliveries WHERE dead_at IS NULL";
-        eventually("everything is told", async || {
-            let waiting: i64 = sqlx::query_scalar(waiting)
-                .fetch_one(self.pool())
-                .await
-                .unwrap();
-            (waiting == 0).then_some(())
-        })
-        .await;
+        becomes_none(self.pool(), "everything is told", waiting).await;
     }
 
     /// How the only mail fails that somebody with this address is sent.
@@ -233,6 +221,29 @@ impl Scene {
         assert_eq!(tries, 1);
         (failure, dead)
     }
+}
+
+async fn set_address(pool: &PgPool, name: &str, email: Option<&str>) {
+    sqlx::query("UPDATE users SET email = $2 WHERE external_id = $1")
+        .bind(name)
+        .bind(email)
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+async fn becomes_none(pool: &PgPool, what: &str, count: &'static str) {
+    eventually(what, async || {
+        let count: i64 = sqlx::query_scalar(count).fetch_one(pool).await.unwrap();
+        (count == 0).then_some(())
+    })
+    .await;
+}
+
+/// To a server in a process of its own: this attempt is verified.
+async fn deliver_verified(process: &Process, attempt: &str) {
+    let verified: Value = serde_json::from_slice(&event(attempt, "verified", 1).body()).unwrap();
+    assert_eq!(process.deliver(&verified).await, Some(StatusCode::OK));
 }
 
 fn event(attempt: &str, kind: &str, after: i64) -> Delivery {
@@ -537,6 +548,38 @@ async fn a_server_that_hangs_or_hangs_up_holds_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_mail_in_the_hand_of_a_server_that_dies_is_sent_by_another_one() {
+    let server = MailServer::start().await;
+    let world = World::new().await;
+    let url = server.url();
+    let settings = [("SMTP_URL", url.as_str()), FROM];
+    let first = Process::start_with(&world, &settings).await;
+    let pool = world.db.pool();
+    let attempt = insert_attempt(pool, "ada").await.to_string();
+    set_address(pool, "ada", Some("hangs@acme.example")).await;
+    deliver_verified(&first, &attempt).await;
+    // Its time would not free it before tomorrow.
+    let hold = "UPDATE outbox_deliveries SET claimed_until = now() + interval '1 day' WHERE claimed_by IS NOT NULL";
+    eventually("the mail is in hand", async || {
+        let held = sqlx::query(hold).execute(pool).await.unwrap();
+        (held.rows_affected() == 1).then_some(())
+    })
+    .await;
+    first.kill().await;
+    set_address(pool, "ada", Some("ada@acme.example")).await;
+    let _second = Process::start_with(&world, &settings).await;
+    let mail = server.gets(1).await.remove(0);
+    assert_eq!(mail.to(), "ada@acme.example");
+    becomes_none(
+        pool,
+        "it is told once",
+        "SELECT count(*) FROM outbox_deliveries",
+    )
+    .await;
+    server.gets(1).await;
+}
+
+#[tokio::test]
 async fn what_is_no_mail_server_is_asked_again_later() {
     for (greeting, failure) in [
         ("", "broken_off"),
@@ -730,24 +773,16 @@ async fn an_address_and_a_password_come_out_nowhere_else() {
     let hosts = ["ada", "unknown", "unwanted", "once", "closes"];
     for name in hosts {
         let attempt = insert_attempt(world.db.pool(), name).await.to_string();
-        sqlx::query("UPDATE users SET email = $2 WHERE external_id = $1")
-            .bind(name)
-            .bind(format!("{name}@zq7kcanary.example"))
-            .execute(world.db.pool())
-            .await
-            .unwrap();
-        let verified: Value =
-            serde_json::from_slice(&event(&attempt, "verified", 1).body()).unwrap();
-        assert_eq!(process.deliver(&verified).await, Some(StatusCode::OK));
+        let email = format!("{name}@zq7kcanary.example");
+        set_address(world.db.pool(), name, Some(&email)).await;
+        deliver_verified(&process, &attempt).await;
     }
-    let settled = "SELECT count(*) FROM outbox_deliveries WHERE failure IS NULL";
-    eventually("every mail is sent or has failed", async || {
-        let waiting: i64 = sqlx::query_scalar(settled)
-            .fetch_one(world.db.pool())
-            .await
-            .unwrap();
-        (waiting == 0).then_some(())
-    })
+    let unsettled = "SELECT count(*) FROM outbox_deliveries WHERE failure IS NULL";
+    becomes_none(
+        world.db.pool(),
+        "every mail is sent or has failed",
+        unsettled,
+    )
     .await;
     assert_eq!(server.gets(1).await[0].to(), "ada@zq7kcanary.example");
     let rows = rows(world.db.pool()).await;
