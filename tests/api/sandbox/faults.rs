@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde_json::json;
 
-use super::support::{SESSIONS, TestSandbox, eventually, id};
+use super::support::{SESSIONS, TestSandbox, id};
+use crate::support::eventually;
 use verigate::clock::Clock;
 
 /// A wait that ends only when the faults are cleared.

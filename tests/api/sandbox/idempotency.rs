@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::support::{SESSIONS, TestSandbox, eventually, id};
+use super::support::{SESSIONS, TestSandbox, id};
+use crate::support::eventually;
 
 const KEY: [(&str, &str); 1] = [("idempotency-key", "one")];
 const FORM: &str = "type=document&metadata[a]=1";

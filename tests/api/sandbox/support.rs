@@ -25,6 +25,8 @@ use verigate::{
     stripe::signature,
 };
 
+use crate::support::eventually;
+
 pub(crate) const SESSIONS: &str = "/v1/identity/verification_sessions";
 pub(crate) const SECRET: &str = "whsec_test_of_the_sandbox";
 /// Generous: what is waited for comes in milliseconds, or never.
@@ -303,19 +305,4 @@ async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) ->
         return StatusCode::OK;
     }
     StatusCode::from_u16(answers.remove(0)).unwrap()
-}
-
-/// Asks again and again, for as long as it could reasonably take on a slow machine.
-pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asking = async {
-        loop {
-            if let Some(found) = ask().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, asking)
-        .await
-        .unwrap_or_else(|_| panic!("{what}: never"))
 }

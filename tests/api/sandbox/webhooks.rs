@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::support::{Receiver, SECRET, SESSIONS, TestSandbox, eventually, id};
+use super::support::{Receiver, SECRET, SESSIONS, TestSandbox, id};
+use crate::support::eventually;
 
 const ALL: [&str; 1] = ["*"];
 
