@@ -45,7 +45,8 @@
       removeEventListener('message', hear);
       document.documentElement.style.overflow = overflow;
       dialog.close();
-      dialog.remove();
+      // Not yet: the key that closed it may still be down in the frame, and whoever drives the browser waits for its end.
+      setTimeout(() => dialog.remove(), 1000);
       current = null;
       resolve(result);
     };
