@@ -561,8 +561,8 @@ async fn a_mail_in_the_hand_of_a_server_that_dies_is_sent_by_another_one() {
     // Its time would not free it before tomorrow.
     let hold = "UPDATE outbox_deliveries SET claimed_until = now() + interval '1 day' WHERE claimed_by IS NOT NULL";
     eventually("the mail is in hand", async || {
-        let held = sqlx::query(hold).execute(pool).await.unwrap();
-        (held.rows_affected() == 1).then_some(())
+        let done = sqlx::query(hold).execute(pool).await.unwrap();
+        (done.rows_affected() == 1).then_some(())
     })
     .await;
     first.kill().await;
