@@ -55,9 +55,6 @@ struct Values {
     transport: Option<HeaderValue>,
 }
 
-/// As many as are added to an answer.
-const MOST_HEADERS: usize = 7;
-
 /// Below it, addresses are secrets themselves.
 const LINKS: &str = "/start/";
 
@@ -102,8 +99,6 @@ impl HeaderPolicy {
             Surface::Page => (&values.page, &values.no_camera),
             Surface::Verify => (&values.verify, &values.camera),
         };
-        // Room for all of them at once: it is made anew, and larger, several times otherwise.
-        headers.reserve(MOST_HEADERS);
         headers.insert(CONTENT_SECURITY_POLICY, content.clone());
         headers.insert(PERMISSIONS_POLICY, camera.clone());
         // Not `no-referrer`: with it a browser sends `Origin: null` along with our own forms.
