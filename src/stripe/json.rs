@@ -37,12 +37,17 @@ impl<'a> Object<'a> {
 
     /// The string's bytes. A lone surrogate makes them invalid UTF-8, yet keeps them distinct.
     pub(super) fn bytes(&self, member: &str) -> Option<Cow<'a, [u8]>> {
-        bytes(self.member(member)?)
+        let raw = self.member(member)?.get();
+        if !raw.starts_with('"') {
+            return None;
+        }
+        serde_json::from_str::<TextBytes<'a>>(raw).ok().map(|t| t.0)
     }
 
     /// The string, with the replacement character for what Unicode has no place for.
     pub(super) fn text(&self, member: &str) -> Option<String> {
-        self.bytes(member).map(|bytes| text(&bytes))
+        self.bytes(member)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// An integer written as one: `5`, but neither `5.0` nor `5e0`.
@@ -64,28 +69,12 @@ impl<'a> Object<'a> {
 
     /// Every member that is a string.
     pub(super) fn texts(&self) -> BTreeMap<String, String> {
-        let mut texts = BTreeMap::new();
-        for (key, raw) in &self.0 {
-            let Ok(key) = str::from_utf8(key) else {
-                continue;
-            };
-            match bytes(raw) {
-                Some(bytes) => texts.insert(key.to_owned(), text(&bytes)),
-                // Of repeated members the last counts, and it is none.
-                None => texts.remove(key),
-            };
-        }
-        texts
+        self.0
+            .iter()
+            .filter_map(|(key, _)| str::from_utf8(key).ok())
+            .filter_map(|key| Some((key.to_owned(), self.text(key)?)))
+            .collect()
     }
-}
-
-fn bytes(raw: &RawValue) -> Option<Cow<'_, [u8]>> {
-    let raw = Some(raw.get()).filter(|raw| raw.starts_with('"'))?;
-    serde_json::from_str(raw).ok().map(|TextBytes(bytes)| bytes)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl<'de> Deserialize<'de> for Object<'de> {
