@@ -39,9 +39,8 @@ impl PathLimits {
         self.0.extend(others.0);
     }
 
-    fn of(&self, request: &Request) -> Option<&Limits> {
-        let path = request.extensions().get::<MatchedPath>()?;
-        self.0.get(path.as_str())
+    pub(super) fn of(&self, path: &str) -> Option<&Limits> {
+        self.0.get(path)
     }
 }
 
@@ -51,7 +50,8 @@ pub(crate) async fn hold(
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let Some(limits) = limits.of(&request) else {
+    let path = request.extensions().get::<MatchedPath>();
+    let Some(limits) = path.and_then(|path| limits.of(path.as_str())) else {
         return next(request).await;
     };
     let away = |code| {

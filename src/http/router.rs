@@ -121,8 +121,16 @@ fn probes() -> Routes<AppState> {
 
 /// Everything the public listener answers to.
 pub fn routes() -> Vec<Route> {
-    let all = people().merge(backends().0).merge(stripe()).merge(probes());
-    all.into_list()
+    all().into_list()
+}
+
+/// All of it, and how much of it at once.
+fn all() -> Routes<AppState> {
+    people()
+        .hold(&Limits::new(MOST_OF_PEOPLE, PATIENCE))
+        .merge(backends().0.hold(&Limits::new(MOST_OF_BACKENDS, PATIENCE)))
+        .merge(stripe().hold(&Limits::new(MOST_DELIVERIES, PATIENCE)))
+        .merge(probes())
 }
 
 /// The description of the API, which is made of the routes themselves.
@@ -132,12 +140,7 @@ pub(crate) fn describe() -> OpenApi {
 
 /// The public routes.
 pub fn router(state: AppState) -> Router {
-    let (router, limits) = people()
-        .hold(&Limits::new(MOST_OF_PEOPLE, PATIENCE))
-        .merge(backends().0.hold(&Limits::new(MOST_OF_BACKENDS, PATIENCE)))
-        .merge(stripe().hold(&Limits::new(MOST_DELIVERIES, PATIENCE)))
-        .merge(probes())
-        .into_router();
+    let (router, limits) = all().into_router();
     let around = from_fn_with_state((state.clone(), Arc::new(limits)), around);
     router.layer(around).with_state(state)
 }
@@ -171,4 +174,18 @@ where
     R: Fn() -> String + Clone + Send + Sync + 'static,
 {
     Router::new().route(METRICS, axum::routing::get(async move || render()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_probe_is_worked_on_without_limits() {
+        let (_, limits) = all().into_router();
+        for Route { path, .. } in routes() {
+            let is_probe = PROBES.contains(&path.as_str());
+            assert_eq!(limits.of(&path).is_none(), is_probe, "{path}");
+        }
+    }
 }
