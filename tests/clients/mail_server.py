@@ -3,8 +3,8 @@
 usage: python mail_server.py [--tls] [CERTIFICATE KEY [USER PASSWORD]]
 
 With a certificate it offers STARTTLS, or speaks nothing but TLS with --tls; with a user it asks for the password, but
-only over TLS. How it behaves is told by whom a mail is to: busy@ is told to come later, and so is once@ the first time; unknown@ is refused by name, unwanted@
-once the mail is there; hangs@ waits for ever, closes@ hangs up.
+only over TLS. How it behaves is told by whom a mail is to: busy@ is told to come later, and so is once@ the first time;
+those of REFUSALS are refused by name, unwanted@ once the mail is there; hangs@ waits for ever, closes@ hangs up.
 """
 
 import asyncio
@@ -15,6 +15,16 @@ import sys
 from email import policy
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+
+REFUSALS = {
+    "unknown": "550 5.1.1 {} is unknown",
+    "nobody": "550 {} is unknown",
+    "full": "552 5.2.2 {} has no room",
+    # Of the sender, though it is the address that is answered to.
+    "blocked": "550 5.7.1 {} is not for a client on a blocklist",
+    "quota": "550 5.4.5 {} is one too many today",
+}
 
 
 def say(line):
@@ -30,8 +40,8 @@ class Keeper:
         if name == "busy" or (name == "once" and address not in self.told_once):
             self.told_once.add(address)
             return f"451 4.7.1 {address} is busy"
-        if name == "unknown":
-            return f"550 5.1.1 {address} is unknown"
+        if name in REFUSALS:
+            return REFUSALS[name].format(address)
         if name == "hangs":
             await asyncio.Event().wait()
         if name == "closes":

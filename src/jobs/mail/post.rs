@@ -19,8 +19,10 @@ use url::Host;
 use super::MailError;
 use crate::config::{MailConfig, Protection};
 
-/// How long the server may take to be connected to and to greet, and a mail in all.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long each of the server's addresses may take to be connected to, for the next one has its turn after it; how long
+/// all of them and the greeting; and a mail in all.
+const CONNECT: Duration = Duration::from_secs(2);
+const GREETING: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a farewell may take, which changes nothing.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -46,7 +48,7 @@ pub(super) enum Failure {
     SignIn,
     /// It answered this, for now or because of us.
     Answered(u16),
-    /// It answered this for good, because of the address or of what is sent.
+    /// It answered this for good, because of the address.
     Refused(u16),
 }
 
@@ -149,7 +151,7 @@ impl Post {
         let server = (self.host.as_str(), self.port);
         let connecting =
             AsyncSmtpConnection::connect_tokio1(server, Some(CONNECT), &self.hello, tls, None);
-        let connected = timeout(CONNECT, connecting).await;
+        let connected = timeout(GREETING, connecting).await;
         let mut line =
             connected
                 .map_err(|_| Failure::TimedOut)?
@@ -178,7 +180,8 @@ impl Post {
         Ok(line)
     }
 
-    /// What is refused before the address is named is not because of it, so it is tried again.
+    /// What is refused before the address is named is not because of it, so it is tried again. What is refused later may
+    /// be: many servers say only then that it is us they do not want.
     async fn hand_over(
         &self,
         line: &mut AsyncSmtpConnection,
@@ -196,9 +199,13 @@ impl Post {
         let from = Mail::new(Some(self.sender.clone()), options);
         line.command(from).await.map_err(|error| failure(&error))?;
         let to = Rcpt::new(to.clone(), Vec::new());
-        line.command(to).await.map_err(|error| refusal(&error))?;
-        line.command(Data).await.map_err(|error| refusal(&error))?;
-        line.message(mail).await.map_err(|error| refusal(&error))?;
+        let refused = |error: Error| refusal(&error, &[550, 551, 553]);
+        line.command(to).await.map_err(refused)?;
+        line.command(Data)
+            .await
+            .map_err(|error| refusal(&error, &[]))?;
+        let taken = line.message(mail).await;
+        taken.map_err(|error| refusal(&error, &[]))?;
         Ok(())
     }
 }
@@ -222,11 +229,33 @@ fn of_tls(error: &Error) -> Failure {
     }
 }
 
-fn refusal(error: &Error) -> Failure {
-    match failure(error) {
-        Failure::Answered(code) if error.is_permanent() => Failure::Refused(code),
-        failure => failure,
+/// A refusal is final if it is of the address, by its enhanced code (RFC 3463), or, if it has none, by being one of these.
+fn refusal(error: &Error, of_the_address: &[u16]) -> Failure {
+    let Failure::Answered(code) = failure(error) else {
+        return failure(error);
+    };
+    let said = std::error::Error::source(error).map(ToString::to_string);
+    let is_final = match said.as_deref().and_then(enhanced) {
+        // Of the sender's address.
+        Some((5, 1, 7 | 8)) => false,
+        // No such address, no such or a closed mailbox, an address that is not ASCII.
+        Some((5, 1 | 2, _) | (5, 6, 7)) => true,
+        Some(_) => false,
+        None => of_the_address.contains(&code),
+    };
+    if is_final {
+        Failure::Refused(code)
+    } else {
+        Failure::Answered(code)
     }
+}
+
+/// The enhanced status code that an answer begins with.
+fn enhanced(said: &str) -> Option<(u16, u16, u16)> {
+    let mut parts = said.split_whitespace().next()?.split('.');
+    let mut part = || parts.next()?.parse().ok();
+    let code = (part()?, part()?, part()?);
+    parts.next().is_none().then_some(code)
 }
 
 fn cause(error: &Error) -> Option<&io::Error> {
@@ -294,6 +323,22 @@ mod tests {
                 Err(Failure::Unaddressable),
                 "{text:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_enhanced_code_is_read_where_there_is_one() {
+        assert_eq!(enhanced("5.1.1 no such user"), Some((5, 1, 1)));
+        assert_eq!(enhanced("4.7.0"), Some((4, 7, 0)));
+        for said in [
+            "",
+            "no such user",
+            "5.1",
+            "5.1.1.1 what",
+            "5.x.1 what",
+            "5.1.99999999 what",
+        ] {
+            assert_eq!(enhanced(said), None, "{said}");
         }
     }
 
