@@ -1,13 +1,15 @@
 //! What all who deliver messages do alike: they claim as workers that can be told from dead ones, whenever there may be
 //! something to deliver, and try again for three days.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, ClaimedDelivery, Db, Listener, STATUS_CHANNEL, StoreError, Worker};
+use crate::store::{
+    self, Claimed, ClaimedDelivery, Db, Listener, STATUS_CHANNEL, StoreError, Worker,
+};
 
 /// How often due messages are looked for where nobody says that there are any.
 const EVERY: Duration = Duration::from_secs(1);
@@ -31,36 +33,30 @@ pub(super) fn count(endpoint: &str, outcome: &'static str) {
         .increment(1);
 }
 
-/// Delivers all that was claimed at once. Gives how many that was, unless the database could not be asked for one.
-pub(super) async fn deliver_all<F>(
-    claimed: Vec<ClaimedDelivery>,
-    deliver: impl Fn(ClaimedDelivery) -> F,
-) -> Result<usize, StoreError>
-where
-    F: Future<Output = Result<(), StoreError>>,
-{
-    let all = claimed.len();
-    let mut done = stream::iter(claimed)
-        .map(deliver)
-        .buffer_unordered(all.max(1));
-    let mut result = Ok(all);
-    while let Some(one) = done.next().await {
-        if let Err(error) = one {
-            result = Err(error);
-        }
-    }
-    result
+/// Who delivers to one place.
+pub(super) trait Courier: Sync {
+    /// How many it may have in hand at once.
+    fn hands(&self) -> usize;
+
+    /// Claims at most so many that are due.
+    fn claim(
+        &self,
+        worker: i32,
+        room: usize,
+    ) -> impl Future<Output = Result<Claimed, StoreError>> + Send;
+
+    /// Delivers one, or sees to it that it is tried again; an error is the database's.
+    fn deliver(
+        &self,
+        worker: i32,
+        delivery: ClaimedDelivery,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// Runs until `shutdown`. Each of the `steps` is taken again and again, whatever the others are waiting for, and one
-/// under way is finished first. A step is given the worker's number and gives how much it did.
-pub(super) async fn run<S, F>(db: &Db, shutdown: &CancellationToken, steps: &[S])
-where
-    S: Fn(i32) -> F + Sync,
-    F: Future<Output = Result<usize, StoreError>> + Send,
-{
+/// Runs until `shutdown`; what is in hand is delivered first. No courier waits for another.
+pub(super) async fn run<C: Courier>(db: &Db, shutdown: &CancellationToken, couriers: &[C]) {
     while !shutdown.is_cancelled() {
-        let Err(error) = work(db, shutdown, steps).await else {
+        let Err(error) = work(db, shutdown, couriers).await else {
             continue;
         };
         tracing::warn!(
@@ -74,46 +70,72 @@ where
     }
 }
 
-/// All steps share one worker and one connection that hears of changes, however many there are.
-async fn work<S, F>(db: &Db, shutdown: &CancellationToken, steps: &[S]) -> Result<(), StoreError>
-where
-    S: Fn(i32) -> F + Sync,
-    F: Future<Output = Result<usize, StoreError>> + Send,
-{
+/// All couriers share one worker and one connection that hears of changes, however many there are.
+async fn work<C: Courier>(
+    db: &Db,
+    shutdown: &CancellationToken,
+    couriers: &[C],
+) -> Result<(), StoreError> {
     let mut worker = Worker::start(db).await?;
     let mut changes = store::listen(db, STATUS_CHANNEL).await?;
-    // Whoever cannot go on ends all, each after the step it is at.
+    // Whoever cannot go on ends all, each after what it has in hand.
     let end = shutdown.child_token();
     let (wake, woken) = watch::channel(());
     let id = worker.id();
-    let lanes = steps
+    let rounds = couriers
         .iter()
-        .map(|step| lane(step, id, woken.clone(), end.clone()));
+        .map(|courier| go_round(courier, id, woken.clone(), end.clone()));
     let watching = keep_watch(db, &mut worker, &mut changes, &wake, end.clone());
-    let (lanes, watched) = tokio::join!(join_all(lanes), watching);
-    lanes.into_iter().chain([watched]).collect()
+    let (rounds, watched) = tokio::join!(join_all(rounds), watching);
+    rounds.into_iter().chain([watched]).collect()
 }
 
-async fn lane<S, F>(
-    step: &S,
+/// Claims whenever a hand is free and there may be something to deliver, so that one delivery that takes long keeps none
+/// of the others waiting.
+async fn go_round<C: Courier>(
+    courier: &C,
     worker: i32,
     mut woken: watch::Receiver<()>,
     end: CancellationToken,
-) -> Result<(), StoreError>
-where
-    S: Fn(i32) -> F,
-    F: Future<Output = Result<usize, StoreError>>,
-{
+) -> Result<(), StoreError> {
     let _all = end.clone().drop_guard();
-    while !end.is_cancelled() {
-        // As long as there is something to do, nobody waits.
-        while step(worker).await? > 0 && !end.is_cancelled() {}
-        tokio::select! {
-            () = end.cancelled() => {}
-            _ = woken.changed() => {}
+    let mut in_hand = FuturesUnordered::new();
+    let mut result = Ok(());
+    let mut may_be_more = true;
+    loop {
+        let room = courier.hands().saturating_sub(in_hand.len());
+        if may_be_more && room > 0 && !end.is_cancelled() {
+            // What is in hand goes on meanwhile: it may hold what the claim waits for.
+            let mut claiming = pin!(courier.claim(worker, room));
+            let claimed = loop {
+                tokio::select! {
+                    claimed = &mut claiming => break claimed,
+                    Some(done) = in_hand.next() => result = result.and(done),
+                }
+            };
+            match claimed {
+                Ok(claimed) => {
+                    may_be_more = claimed.may_be_more;
+                    let deliveries = claimed.deliveries.into_iter();
+                    in_hand.extend(deliveries.map(|one| courier.deliver(worker, one)));
+                }
+                Err(error) => result = Err(error),
+            }
+        } else {
+            tokio::select! {
+                Some(done) = in_hand.next() => {
+                    result = result.and(done);
+                    may_be_more = true;
+                }
+                _ = woken.changed(), if !end.is_cancelled() => may_be_more = true,
+                () = end.cancelled(), if !end.is_cancelled() => {}
+                else => return result,
+            }
+        }
+        if result.is_err() {
+            end.cancel();
         }
     }
-    Ok(())
 }
 
 /// Says when there may be something to do, for as long as the worker lives.
@@ -162,7 +184,100 @@ async fn measure(db: &Db) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use chrono::DateTime;
+    use tokio::{
+        sync::{Notify, Semaphore},
+        task::yield_now,
+    };
+    use uuid::Uuid;
+
     use super::*;
+    use crate::{
+        domain::MessageType,
+        store::{Message, Position},
+    };
+
+    /// Has three hands, one turn for all of them, and these to deliver; the first takes for ever.
+    struct Slow {
+        turn: Semaphore,
+        due: Mutex<Vec<u128>>,
+        delivered: Mutex<Vec<u128>>,
+        changed: Notify,
+    }
+
+    fn delivery(id: u128) -> ClaimedDelivery {
+        ClaimedDelivery {
+            endpoint: "shop".to_owned(),
+            tries: 0,
+            message: Message {
+                position: Position {
+                    transaction: 1,
+                    id: Uuid::from_u128(id),
+                },
+                sequence: 1,
+                livemode: false,
+                kind: MessageType::Verified,
+                data: serde_json::Value::Null,
+                created_at: DateTime::UNIX_EPOCH,
+            },
+        }
+    }
+
+    impl Courier for Slow {
+        fn hands(&self) -> usize {
+            3
+        }
+
+        async fn claim(&self, _worker: i32, room: usize) -> Result<Claimed, StoreError> {
+            let _turn = self.turn.acquire().await;
+            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = room.min(due.len());
+            Ok(Claimed {
+                deliveries: due.drain(..room).map(delivery).collect(),
+                may_be_more: !due.is_empty(),
+            })
+        }
+
+        async fn deliver(&self, _worker: i32, delivery: ClaimedDelivery) -> Result<(), StoreError> {
+            let id = delivery.message.position.id.as_u128();
+            if id == 1 {
+                std::future::pending::<()>().await;
+            }
+            let _turn = self.turn.acquire().await;
+            yield_now().await;
+            let delivered = self.delivered.lock();
+            delivered.unwrap_or_else(PoisonError::into_inner).push(id);
+            self.changed.notify_one();
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_takes_for_ever_holds_up_no_other() {
+        let slow = Slow {
+            turn: Semaphore::new(1),
+            due: Mutex::new((1..=9).collect()),
+            delivered: Mutex::default(),
+            changed: Notify::new(),
+        };
+        let (_wake, woken) = watch::channel(());
+        let all_others = async {
+            loop {
+                slow.changed.notified().await;
+                let delivered = slow.delivered.lock().unwrap().clone();
+                if delivered.len() == 8 {
+                    return delivered;
+                }
+            }
+        };
+        let delivered = tokio::select! {
+            _ = go_round(&slow, 1, woken, CancellationToken::new()) => Vec::new(),
+            delivered = all_others => delivered,
+        };
+        assert_eq!(delivered, (2..=9).collect::<Vec<_>>());
+    }
 
     #[test]
     fn a_message_is_tried_for_three_days_at_growing_distances() {

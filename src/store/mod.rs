@@ -79,8 +79,8 @@ pub use mails::{Addressee, find_addressee};
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
 pub use outbox::{Message, MessageListing, NewMessage, Position, list_messages};
 pub use outbox_deliveries::{
-    ClaimedDelivery, WaitingDelivery, claim_deliveries, fail_delivery, finish_delivery,
-    list_deliveries_under_way, measure_deliveries, replay_deliveries,
+    Claimed, ClaimedDelivery, Failed, WaitingDelivery, claim_deliveries, list_deliveries_under_way,
+    measure_deliveries, replay_deliveries, settle_delivery,
 };
 pub use pool::Tx;
 pub use records::{

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +13,9 @@ use super::{
 
 /// Whoever has so many that were given up need not know how many more.
 const MOST_COUNTED: i64 = 100_000;
+
+/// How long a message that waits behind another is put off, where there are many of them.
+const PUT_OFF: Duration = Duration::from_secs(5);
 
 /// A message that a worker has claimed for an endpoint.
 #[derive(Clone, Debug)]
@@ -40,96 +45,178 @@ pub struct WaitingDelivery {
     pub dead: bool,
 }
 
-/// Claims what is due at these endpoints: of each person's messages the first that waits, unless a worker that is
-/// there has it already.
+/// What came of looking for deliveries that are due.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Those that can be delivered now.
+    pub deliveries: Vec<ClaimedDelivery>,
+    /// Not everything that is due was looked at.
+    pub may_be_more: bool,
+}
+
+/// How a delivery failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed<'a> {
+    /// In a word.
+    pub word: &'a str,
+    /// When it is tried again; none is never.
+    pub after: Option<Duration>,
+}
+
+/// Claims at most so many of what is due at an endpoint: of each person's messages the first that waits, unless a worker
+/// that is there has it already.
+///
+/// However many are due, only the first of them are looked at. Where most of those wait behind others, as after days
+/// without the endpoint, they are put off, so that the next look finds others. The end of the one before makes each due.
+#[expect(clippy::too_many_lines, reason = "most of it is one statement")]
 pub async fn claim_deliveries(
     db: &Db,
     worker: i32,
-    endpoints: &[String],
-    limit: i64,
+    endpoint: &str,
+    room: usize,
     hold: Duration,
-) -> Result<Vec<ClaimedDelivery>, StoreError> {
-    let rows = sqlx::query!(
-        r#"WITH head AS (
-               SELECT h.endpoint, h.user_id, h.sequence FROM outbox_deliveries h
-               WHERE h.dead_at IS NULL AND h.due_at <= now() AND h.endpoint = ANY($2)
+) -> Result<Claimed, StoreError> {
+    let room = i64::try_from(room).unwrap_or(i64::MAX);
+    let looked_at = room.saturating_mul(4).saturating_add(32);
+    let rows = sqlx::query_as!(
+        ClaimedRow,
+        r#"WITH due AS MATERIALIZED (
+               SELECT user_id, sequence, due_at FROM outbox_deliveries
+               WHERE endpoint = $2 AND dead_at IS NULL AND due_at <= now()
+                 AND (claimed_by IS NULL OR claimed_until < now() OR NOT worker_is_there(claimed_by))
+               ORDER BY due_at LIMIT $5),
+           placed AS MATERIALIZED (
+               SELECT due.user_id, due.sequence, due.due_at, head.sequence = due.sequence AS is_head,
+                      head.due_at AS head_due_at
+               FROM due CROSS JOIN LATERAL (
+                   SELECT sequence, due_at FROM outbox_deliveries
+                   WHERE endpoint = $2 AND user_id = due.user_id AND dead_at IS NULL
+                   ORDER BY sequence LIMIT 1) head),
+           head AS (
+               SELECT h.user_id, h.sequence
+               FROM placed p JOIN outbox_deliveries h
+                    ON h.endpoint = $2 AND h.user_id = p.user_id AND h.sequence = p.sequence
+               WHERE p.is_head AND h.dead_at IS NULL AND h.due_at <= now()
                  AND (h.claimed_by IS NULL OR h.claimed_until < now() OR NOT worker_is_there(h.claimed_by))
-                 AND NOT EXISTS (
-                     SELECT FROM outbox_deliveries e
-                     WHERE e.endpoint = h.endpoint AND e.user_id = h.user_id AND e.sequence < h.sequence
-                       AND e.dead_at IS NULL)
-               ORDER BY h.due_at LIMIT $3 FOR UPDATE SKIP LOCKED),
+               ORDER BY p.due_at LIMIT $3 FOR UPDATE OF h SKIP LOCKED),
            claimed AS (
                UPDATE outbox_deliveries d
                SET claimed_by = $1, claimed_until = now() + make_interval(secs => $4)
                FROM head
-               WHERE d.endpoint = head.endpoint AND d.user_id = head.user_id AND d.sequence = head.sequence
-               RETURNING d.endpoint, d.tries, d.message_id)
-           SELECT c.endpoint, c.tries, o.id, o.transaction::text::bigint AS "transaction!", o.sequence, o.livemode,
-                  o.type AS kind, o.data, o.created_at
-           FROM claimed c JOIN outbox o ON o.id = c.message_id"#,
+               WHERE d.endpoint = $2 AND d.user_id = head.user_id AND d.sequence = head.sequence
+               RETURNING d.endpoint, d.tries, d.message_id),
+           looked AS (
+               SELECT count(*) AS at FROM placed),
+           blocked AS (
+               SELECT b.user_id, b.sequence, p.head_due_at
+               FROM placed p JOIN outbox_deliveries b
+                    ON b.endpoint = $2 AND b.user_id = p.user_id AND b.sequence = p.sequence
+               WHERE NOT p.is_head AND (SELECT at FROM looked) = $5
+               FOR UPDATE OF b SKIP LOCKED),
+           put_off AS (
+               UPDATE outbox_deliveries d
+               SET due_at = GREATEST(blocked.head_due_at, now() + make_interval(secs => $6))
+               FROM blocked
+               WHERE d.endpoint = $2 AND d.user_id = blocked.user_id AND d.sequence = blocked.sequence)
+           SELECT looked.at AS "looked_at!", c.endpoint AS "endpoint?", c.tries AS "tries?", o.id AS "id?",
+                  o.transaction::text::bigint AS transaction, o.sequence AS "sequence?", o.livemode AS "livemode?",
+                  o.type AS "kind?", o.data AS "data?", o.created_at AS "created_at?"
+           FROM looked LEFT JOIN claimed c ON true LEFT JOIN outbox o ON o.id = c.message_id"#,
         worker,
-        endpoints,
-        limit,
+        endpoint,
+        room,
         hold.as_secs_f64(),
+        looked_at,
+        PUT_OFF.as_secs_f64(),
     )
     .fetch_all(db.pool())
     .await?;
-    let claimed = rows.into_iter().map(|row| {
+    let may_be_more = rows.first().is_some_and(|row| row.looked_at == looked_at);
+    let claimed = rows.into_iter().filter_map(ClaimedRow::claimed);
+    Ok(Claimed {
+        deliveries: claimed.map(TryInto::try_into).collect::<Result<_, _>>()?,
+        may_be_more,
+    })
+}
+
+/// How many were looked at, and one that is claimed, if any is.
+struct ClaimedRow {
+    looked_at: i64,
+    endpoint: Option<String>,
+    tries: Option<i32>,
+    id: Option<Uuid>,
+    transaction: Option<i64>,
+    sequence: Option<i64>,
+    livemode: Option<bool>,
+    kind: Option<String>,
+    data: Option<Value>,
+    created_at: Option<DateTime<Utc>>,
+}
+
+impl ClaimedRow {
+    fn claimed(self) -> Option<(String, i32, MessageRow)> {
         let message = MessageRow {
-            id: row.id,
-            transaction: row.transaction,
-            sequence: row.sequence,
-            livemode: row.livemode,
-            kind: row.kind,
-            data: row.data,
-            created_at: row.created_at,
+            id: self.id?,
+            transaction: self.transaction?,
+            sequence: self.sequence?,
+            livemode: self.livemode?,
+            kind: self.kind?,
+            data: self.data?,
+            created_at: self.created_at?,
         };
-        Ok(ClaimedDelivery {
-            endpoint: row.endpoint,
-            tries: row.tries,
+        Some((self.endpoint?, self.tries?, message))
+    }
+}
+
+impl TryFrom<(String, i32, MessageRow)> for ClaimedDelivery {
+    type Error = StoreError;
+
+    fn try_from((endpoint, tries, message): (String, i32, MessageRow)) -> Result<Self, StoreError> {
+        Ok(Self {
+            endpoint,
+            tries,
             message: message.try_into()?,
         })
-    });
-    claimed.collect()
+    }
 }
 
-/// The endpoint has it: the row goes, and the person's next message can be delivered.
-pub async fn finish_delivery(
+/// What came of a delivery. If the endpoint has it the row goes; else it is tried again, or given up. Where it is over, the
+/// person's next message can be delivered.
+pub async fn settle_delivery(
     db: &Db,
     worker: i32,
     delivery: &ClaimedDelivery,
+    failed: Option<Failed<'_>>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        r#"DELETE FROM outbox_deliveries WHERE endpoint = $1 AND message_id = $2 AND claimed_by = $3"#,
+        r#"WITH taken AS (
+               DELETE FROM outbox_deliveries
+               WHERE endpoint = $1 AND message_id = $2 AND claimed_by = $3 AND $4::text IS NULL
+               RETURNING user_id, sequence),
+           failed AS (
+               UPDATE outbox_deliveries
+               SET tries = tries + 1, failure = $4, claimed_by = NULL, claimed_until = NULL,
+                   due_at = now() + make_interval(secs => COALESCE($5::float8, 0)),
+                   dead_at = CASE WHEN $5::float8 IS NULL THEN now() END
+               WHERE endpoint = $1 AND message_id = $2 AND claimed_by = $3 AND $4 IS NOT NULL
+               RETURNING user_id, sequence, dead_at),
+           over AS (
+               SELECT user_id, sequence FROM taken
+               UNION ALL SELECT user_id, sequence FROM failed WHERE dead_at IS NOT NULL)
+           UPDATE outbox_deliveries d SET due_at = now()
+           FROM over
+           WHERE d.endpoint = $1 AND d.user_id = over.user_id AND d.due_at > now() AND d.tries = 0
+             AND d.sequence = (
+                 SELECT min(n.sequence) FROM outbox_deliveries n
+                 WHERE n.endpoint = $1 AND n.user_id = over.user_id AND n.sequence > over.sequence
+                   AND n.dead_at IS NULL)"#,
         delivery.endpoint,
         delivery.message.position.id,
         worker,
-    )
-    .execute(db.pool())
-    .await?;
-    Ok(())
-}
-
-/// It is tried again `after` a while; never again without one.
-pub async fn fail_delivery(
-    db: &Db,
-    worker: i32,
-    delivery: &ClaimedDelivery,
-    failure: &str,
-    after: Option<Duration>,
-) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"UPDATE outbox_deliveries
-           SET tries = tries + 1, failure = $4, claimed_by = NULL, claimed_until = NULL,
-               due_at = now() + make_interval(secs => COALESCE($5::float8, 0)),
-               dead_at = CASE WHEN $5::float8 IS NULL THEN now() END
-           WHERE endpoint = $1 AND message_id = $2 AND claimed_by = $3"#,
-        delivery.endpoint,
-        delivery.message.position.id,
-        worker,
-        failure,
-        after.map(|after| after.as_secs_f64()),
+        failed.map(|failed| failed.word),
+        failed
+            .and_then(|failed| failed.after)
+            .map(|after| after.as_secs_f64()),
     )
     .execute(db.pool())
     .await?;

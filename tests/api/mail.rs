@@ -511,7 +511,11 @@ async fn a_server_that_is_busy_is_asked_again_and_sent_the_same_mail() {
 
 #[tokio::test]
 async fn what_a_server_refuses_for_good_is_given_up_and_can_be_sent_once_more() {
-    for (name, failure) in [("unknown", "refused_550"), ("unwanted", "refused_554")] {
+    for (name, failure) in [
+        ("unknown", "refused_550"),
+        ("nobody", "refused_550"),
+        ("full", "refused_552"),
+    ] {
         let server = MailServer::start().await;
         let scene = Scene::mailing(&server).await;
         let fate = scene.fate(&format!("{name}@acme.example")).await;
@@ -535,16 +539,50 @@ async fn what_a_server_refuses_for_good_is_given_up_and_can_be_sent_once_more() 
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_or_hangs_up_holds_up_nobody_else() {
-    for (name, failure) in [("hangs", "timed_out"), ("closes", "broken_off")] {
+async fn a_refusal_that_is_not_of_the_address_is_tried_again() {
+    for (name, failure) in [
+        ("blocked", "answered_550"),
+        ("quota", "answered_550"),
+        ("unwanted", "answered_554"),
+    ] {
         let server = MailServer::start().await;
         let scene = Scene::mailing(&server).await;
         let fate = scene.fate(&format!("{name}@acme.example")).await;
         assert_eq!(fate, (failure.to_owned(), false));
-        let eve = scene.person("eve", Some("eve@acme.example")).await;
-        scene.becomes(&eve, "verified", 1).await;
-        assert_eq!(server.gets(1).await[0].to(), "eve@acme.example");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_holds_up_nobody_else() {
+    let server = MailServer::start().await;
+    let scene = Scene::mailing(&server).await;
+    let ada = scene.person("ada", Some("hangs@acme.example")).await;
+    scene.becomes(&ada, "verified", 1).await;
+    eventually("the mail is in hand", async || {
+        let claimed = "SELECT 1 FROM outbox_deliveries WHERE claimed_by IS NOT NULL";
+        sqlx::query(claimed)
+            .fetch_optional(scene.pool())
+            .await
+            .unwrap()
+    })
+    .await;
+    let eve = scene.person("eve", Some("eve@acme.example")).await;
+    scene.becomes(&eve, "verified", 1).await;
+    assert_eq!(server.gets(1).await[0].to(), "eve@acme.example");
+    let failed: i64 = sqlx::query_scalar("SELECT count(failure) FROM outbox_deliveries")
+        .fetch_one(scene.pool())
+        .await
+        .unwrap();
+    assert_eq!(failed, 0, "the first one still hangs");
+    assert_eq!(scene.failure().await, ("timed_out".to_owned(), 1, false));
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_is_asked_again_later() {
+    let server = MailServer::start().await;
+    let scene = Scene::mailing(&server).await;
+    let fate = scene.fate("closes@acme.example").await;
+    assert_eq!(fate, ("broken_off".to_owned(), false));
 }
 
 #[tokio::test]

@@ -402,6 +402,68 @@ async fn an_endpoint_that_keeps_everybody_waiting_keeps_nobody_waiting_at_anothe
     assert!(!slow.heard.lock().unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_crowd_behind_one_that_waits_keeps_nobody_waiting_and_comes_in_order_at_last() {
+    let canary = Canary::everywhere().await;
+    let shop = Receiver::start(Manner::Takes, canary.address).await;
+    let url = format!("http://{}/hooks", shop.address);
+    let endpoints = json!({"shop": endpoint(&url)});
+    // Nobody takes them before they are all there.
+    let scene = Scene::telling(&json!({}), "").await;
+    scene.change("ada").await;
+    scene.change("eve").await;
+    // Ada's first one was put off, as after a failure. A thousand more came since, and then eve's.
+    let crowd = "
+        INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
+        SELECT gen_random_uuid(), user_id, 2 + n, livemode, type, data
+        FROM outbox, generate_series(1, 1000) n
+        WHERE sequence = 2 AND user_id = (SELECT id FROM users WHERE external_id = 'ada');
+        INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id, due_at, tries)
+        SELECT 'shop', m.user_id, m.sequence, m.id,
+               CASE WHEN u.external_id = 'eve' THEN now()
+                    WHEN m.sequence = 1 THEN now() + interval '1 hour'
+                    ELSE now() - interval '1 hour' END,
+               CASE WHEN u.external_id = 'ada' AND m.sequence = 1 THEN 1 ELSE 0 END
+        FROM outbox m JOIN users u ON u.id = m.user_id";
+    sqlx::raw_sql(crowd).execute(scene.pool()).await.unwrap();
+    let settings = [
+        ("WEBHOOK_ENDPOINTS", &*endpoints.to_string()),
+        ("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"),
+    ];
+    let _teller = Gateway::with(&scene.world.db, &scene.world.sandbox.base, &settings).await;
+    let left = async |name: &str| {
+        let left = "SELECT count(*) FROM outbox_deliveries d JOIN users u ON u.id = d.user_id \
+            WHERE external_id = $1";
+        let left: i64 = sqlx::query_scalar(left)
+            .bind(name)
+            .fetch_one(scene.pool())
+            .await
+            .unwrap();
+        left
+    };
+    eventually("eve's are taken", async || {
+        (left("eve").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(left("ada").await, 1002);
+    let hurry = "UPDATE outbox_deliveries SET due_at = now() WHERE tries = 1";
+    sqlx::query(hurry).execute(scene.pool()).await.unwrap();
+    eventually("ada's are taken", async || {
+        (left("ada").await == 0).then_some(())
+    })
+    .await;
+    let heard = shop.heard.lock().unwrap();
+    let bodies = heard.iter().map(|request| {
+        let (_, body) = request.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str::<Value>(body).unwrap()
+    });
+    let of_ada = bodies.filter(|body| body["data"]["user"]["id"] == "ada");
+    let numbers: Vec<i64> = of_ada
+        .map(|body| body["sequence"].as_i64().unwrap())
+        .collect();
+    assert_eq!(numbers, (1..=1002).collect::<Vec<_>>());
+}
+
 /// Every way to write this machine's own address, with its port in place of `PORT`.
 const HERE: [&str; 34] = [
     "https://127.0.0.1:PORT/",

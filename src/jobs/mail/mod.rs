@@ -14,17 +14,17 @@ use self::{
     letter::{House, News},
     post::{Failure, Post, address},
 };
-use super::courier::{self, count};
+use super::courier::{self, Courier, count};
 use crate::{
     clock::Clock,
     config::{Config, MAIL},
     domain::{self, MessageType, Status, UserId, UserStatus},
-    store::{self, Addressee, ClaimedDelivery, Db, Message, StoreError},
+    store::{self, Addressee, Claimed, ClaimedDelivery, Db, Failed, Message, StoreError},
     verification::{Tries, Verifier},
 };
 
 /// Claimed, and under way, at once: as many connections as a mail server bears with.
-const STEP: u8 = 8;
+const HANDS: usize = 8;
 /// Longer than any mail takes; a worker that died loses its claims at once.
 const HOLD: Duration = Duration::from_mins(1);
 
@@ -78,43 +78,6 @@ impl Mailer {
             verifier,
             clock,
         }))
-    }
-
-    /// One step: sends what is due, as far as it is the first of its person's. Gives how many messages that was.
-    ///
-    /// # Errors
-    /// When the database cannot be asked; what was claimed is due again as soon as the worker is gone.
-    pub async fn deliver_due(&self, db: &Db, worker: i32) -> Result<usize, StoreError> {
-        let names = [MAIL.to_owned()];
-        let claimed = store::claim_deliveries(db, worker, &names, STEP.into(), HOLD).await?;
-        courier::deliver_all(claimed, |delivery| self.deliver(db, worker, delivery)).await
-    }
-
-    async fn deliver(
-        &self,
-        db: &Db,
-        worker: i32,
-        delivery: ClaimedDelivery,
-    ) -> Result<(), StoreError> {
-        let message = &delivery.message;
-        let sent = match self.standing(db, message).await? {
-            Standing::Untold => {
-                count(MAIL, "untold");
-                Ok(())
-            }
-            Standing::Doubtful => Err(Failure::Doubtful),
-            Standing::Told(to, news) => {
-                let sent = self.send(message, &to, &news).await;
-                if sent.is_ok() {
-                    count(MAIL, "delivered");
-                }
-                sent
-            }
-        };
-        match sent {
-            Ok(()) => store::finish_delivery(db, worker, &delivery).await,
-            Err(failure) => fail(db, worker, &delivery, failure).await,
-        }
     }
 
     /// A repeated one has the same id, so that whoever reads mail can tell.
@@ -194,6 +157,44 @@ impl Mailer {
     }
 }
 
+/// What is sent with one database.
+struct Round<'a> {
+    mailer: &'a Mailer,
+    db: &'a Db,
+}
+
+impl Courier for Round<'_> {
+    fn hands(&self) -> usize {
+        HANDS
+    }
+
+    async fn claim(&self, worker: i32, room: usize) -> Result<Claimed, StoreError> {
+        store::claim_deliveries(self.db, worker, MAIL, room, HOLD).await
+    }
+
+    async fn deliver(&self, worker: i32, delivery: ClaimedDelivery) -> Result<(), StoreError> {
+        let message = &delivery.message;
+        let sent = match self.mailer.standing(self.db, message).await? {
+            Standing::Untold => {
+                count(MAIL, "untold");
+                Ok(())
+            }
+            Standing::Doubtful => Err(Failure::Doubtful),
+            Standing::Told(to, news) => {
+                let sent = self.mailer.send(message, &to, &news).await;
+                if sent.is_ok() {
+                    count(MAIL, "delivered");
+                }
+                sent
+            }
+        };
+        match sent {
+            Ok(()) => store::settle_delivery(self.db, worker, &delivery, None).await,
+            Err(failure) => fail(self.db, worker, &delivery, failure).await,
+        }
+    }
+}
+
 /// The address is nobody's business, and what a server answers may repeat it: only a word is told.
 async fn fail(
     db: &Db,
@@ -226,10 +227,12 @@ async fn fail(
             );
         }
     }
-    store::fail_delivery(db, worker, delivery, &word, after).await
+    let failed = Failed { word: &word, after };
+    store::settle_delivery(db, worker, delivery, Some(failed)).await
 }
 
-/// Runs until `shutdown`; a step under way is finished first.
+/// Runs until `shutdown`; what is in hand is sent first.
 pub async fn run_mailer(mailer: Mailer, db: Db, shutdown: CancellationToken) {
-    courier::run(&db, &shutdown, &[|worker| mailer.deliver_due(&db, worker)]).await;
+    let (mailer, db) = (&mailer, &db);
+    courier::run(db, &shutdown, &[Round { mailer, db }]).await;
 }

@@ -5,6 +5,7 @@ mod receiver;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::future::join_all;
 use reqwest::{Client, redirect::Policy};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -14,15 +15,15 @@ use self::{
     guard::{Guard, system_names},
     receiver::{Failure, Receiver},
 };
-use super::courier::{self, count};
+use super::courier::{self, Courier, count};
 use crate::{
     clock::Clock,
     config::EndpointsConfig,
-    store::{self, ClaimedDelivery, Db, StoreError},
+    store::{self, Claimed, ClaimedDelivery, Db, Failed, StoreError},
 };
 
 /// Claimed, and under way, at once at one endpoint.
-const STEP: u8 = 32;
+const HANDS: usize = 32;
 /// Of the database's connections, how many all of them may use at once: the others are for people.
 const CONNECTIONS: usize = 4;
 /// How long an endpoint may take to be connected to, and in all.
@@ -34,7 +35,6 @@ const HOLD: Duration = Duration::from_mins(1);
 /// Tells endpoints.
 pub struct Outbox {
     receivers: BTreeMap<String, Receiver>,
-    names: Vec<String>,
     http: Client,
     guard: Guard,
     clock: Clock,
@@ -44,7 +44,7 @@ pub struct Outbox {
 impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outbox")
-            .field("endpoints", &self.names)
+            .field("endpoints", &self.receivers.keys())
             .finish_non_exhaustive()
     }
 }
@@ -93,7 +93,6 @@ impl Outbox {
             receivers.insert(endpoint.name.clone(), receiver);
         }
         Ok(Self {
-            names: receivers.keys().cloned().collect(),
             receivers,
             http,
             guard,
@@ -102,42 +101,68 @@ impl Outbox {
         })
     }
 
-    /// One step: delivers what is due, as far as it is the first of its person's. Gives how many messages that was.
+    /// Delivers what is due now, as far as there are hands and it is the first of its person's. Gives how many messages
+    /// that was.
     ///
     /// # Errors
     /// When the database cannot be asked; what was claimed is due again as soon as the worker is gone.
     pub async fn deliver_due(&self, db: &Db, worker: i32) -> Result<usize, StoreError> {
-        self.deliver_to(db, worker, &self.names).await
+        let mut all = 0;
+        for round in self.rounds(db) {
+            let claimed = round.claim(worker, HANDS).await?.deliveries;
+            all += claimed.len();
+            let delivered = claimed.into_iter().map(|one| round.deliver(worker, one));
+            join_all(delivered)
+                .await
+                .into_iter()
+                .collect::<Result<(), _>>()?;
+        }
+        Ok(all)
     }
 
-    async fn deliver_to(
-        &self,
-        db: &Db,
-        worker: i32,
-        names: &[String],
-    ) -> Result<usize, StoreError> {
-        let turn = self.connections.acquire().await;
-        let claimed = store::claim_deliveries(db, worker, names, STEP.into(), HOLD).await?;
-        drop(turn);
-        courier::deliver_all(claimed, |delivery| self.deliver(db, worker, delivery)).await
+    /// Each endpoint has one of its own, so that one that keeps everybody waiting keeps nobody waiting at another.
+    fn rounds<'a>(&'a self, db: &'a Db) -> Vec<Round<'a>> {
+        let endpoints = self.receivers.iter();
+        endpoints
+            .map(|(endpoint, receiver)| Round {
+                outbox: self,
+                db,
+                endpoint,
+                receiver,
+            })
+            .collect()
+    }
+}
+
+/// What is delivered to one endpoint.
+struct Round<'a> {
+    outbox: &'a Outbox,
+    db: &'a Db,
+    endpoint: &'a str,
+    receiver: &'a Receiver,
+}
+
+impl Courier for Round<'_> {
+    fn hands(&self) -> usize {
+        HANDS
     }
 
-    async fn deliver(
-        &self,
-        db: &Db,
-        worker: i32,
-        delivery: ClaimedDelivery,
-    ) -> Result<(), StoreError> {
-        let Some(receiver) = self.receivers.get(&delivery.endpoint) else {
-            return Ok(());
-        };
-        let message = &delivery.message;
-        let told = receiver.tell(&self.http, &self.guard, message, self.clock.unix());
+    async fn claim(&self, worker: i32, room: usize) -> Result<Claimed, StoreError> {
+        let _turn = self.outbox.connections.acquire().await;
+        store::claim_deliveries(self.db, worker, self.endpoint, room, HOLD).await
+    }
+
+    async fn deliver(&self, worker: i32, delivery: ClaimedDelivery) -> Result<(), StoreError> {
+        let (outbox, message) = (self.outbox, &delivery.message);
+        let now = outbox.clock.unix();
+        let told = self
+            .receiver
+            .tell(&outbox.http, &outbox.guard, message, now);
         let told = told.await;
-        let _turn = self.connections.acquire().await;
+        let _turn = outbox.connections.acquire().await;
         let Err(failure) = told else {
             count(&delivery.endpoint, "delivered");
-            return store::finish_delivery(db, worker, &delivery).await;
+            return store::settle_delivery(self.db, worker, &delivery, None).await;
         };
         let tries = u32::try_from(delivery.tries).unwrap_or(0).saturating_add(1);
         let after = next_try(failure, tries, rand::random());
@@ -155,19 +180,14 @@ impl Outbox {
                 "a message is given up: see to the endpoint, then `verigate messages replay`"
             );
         }
-        store::fail_delivery(db, worker, &delivery, &word, after).await
+        let failed = Failed { word: &word, after };
+        store::settle_delivery(self.db, worker, &delivery, Some(failed)).await
     }
 }
 
-/// Runs until `shutdown`; a step under way is finished first. Each endpoint has steps of its own, so that one that keeps
-/// everybody waiting keeps nobody waiting at another.
+/// Runs until `shutdown`; what is in hand is delivered first.
 pub async fn run_outbox(outbox: Outbox, db: Db, shutdown: CancellationToken) {
-    let (outbox, db) = (&outbox, &db);
-    let steps = outbox.names.chunks(1);
-    let steps: Vec<_> = steps
-        .map(|names| move |worker| outbox.deliver_to(db, worker, names))
-        .collect();
-    courier::run(db, &shutdown, &steps).await;
+    courier::run(&db, &shutdown, &outbox.rounds(&db)).await;
 }
 
 /// When to try again after so many tries; `None` is never. `chance` in 0..1 spreads those that failed together.
