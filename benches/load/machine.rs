@@ -69,6 +69,13 @@ impl Machine {
         self.url(name)
     }
 
+    /// Nobody needs it any more: what is measured next is not to wait while it is vacuumed.
+    pub(crate) async fn drop_database(&self, name: &str) {
+        let mut admin = self.connect("postgres").await;
+        let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        admin.execute(AssertSqlSafe(drop)).await.unwrap();
+    }
+
     /// A look at one of its databases.
     pub(crate) async fn connect(&self, database: &str) -> PgConnection {
         PgConnection::connect(&self.url(database)).await.unwrap()
@@ -78,7 +85,12 @@ impl Machine {
     pub(crate) async fn durability(&self) -> String {
         let mut db = self.connect("postgres").await;
         let mut said = Vec::new();
-        for setting in ["server_version", "fsync", "synchronous_commit"] {
+        for setting in [
+            "server_version",
+            "fsync",
+            "synchronous_commit",
+            "shared_buffers",
+        ] {
             let value: String = query_scalar("SELECT current_setting($1)")
                 .bind(setting)
                 .fetch_one(&mut db)

@@ -9,6 +9,8 @@ use sqlx::{PgConnection, query};
 const EVENTS_OF_A_SESSION: u32 = 5;
 /// A person has this many sessions, one after the other.
 const SESSIONS_OF_A_PERSON: u32 = 2;
+/// So many people one after the other have all kinds of lives.
+const KINDS_OF_PEOPLE: u32 = 5;
 /// Of so many sessions one is a stranger's: nobody here made it.
 const STRANGERS: u32 = 20;
 /// Of so many sessions one is known by its attempt alone: its events link it.
@@ -55,6 +57,16 @@ impl Plan {
     pub(crate) fn shuffled(self, copies: u32, seed: u64) -> Vec<u32> {
         let mut order: Vec<u32> = (0..copies).flat_map(|_| 0..self.events()).collect();
         order.shuffle(&mut StdRng::seed_from_u64(seed));
+        order
+    }
+
+    /// The events of every tenth person, so that of all kinds of lives there is a tenth.
+    pub(crate) fn shuffled_tenth(self, seed: u64) -> Vec<u32> {
+        let mut order = self.shuffled(1, seed);
+        order.retain(|event| {
+            let person = event / EVENTS_OF_A_SESSION / SESSIONS_OF_A_PERSON;
+            (person / KINDS_OF_PEOPLE).is_multiple_of(10)
+        });
         order
     }
 

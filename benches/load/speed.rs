@@ -25,11 +25,8 @@ const SECRET: &str = "whsec_load";
 const ROUND: Duration = Duration::from_secs(8);
 /// More events than anybody takes in a round.
 const PLENTY: u32 = 400_000;
-/// A peer takes a tenth: from as many, it would have got only to where nearly every event is its session's first news, and
-/// changes most.
-const PLENTY_FOR_A_PEER: u32 = 40_000;
-/// The pool of a peer's process: more did not make it faster.
-const PEER_CONNECTIONS: &str = "16";
+/// The pools of all processes of a peer together: neither more nor fewer made it faster.
+const PEER_CONNECTIONS: usize = 16;
 
 /// Deliveries a second, and how long they waited.
 #[derive(Clone, Copy, Debug)]
@@ -74,19 +71,19 @@ pub(crate) async fn for_a_while(
         clock.stop();
     });
     let took = run.deliver(connections).await;
+    assert_eq!(run.failures(), (0, 0), "503 answered, and broken off");
     let waits = run.waits();
+    assert!(waits.len() < events.len(), "they had nothing left to take");
     events.drain(..waits.len());
     Speed::of(&waits, took)
 }
 
-/// A database with everybody in it.
+/// A database with everybody in it. What making it left to do is done.
 pub(crate) async fn populated(machine: &Machine, name: &str) -> String {
-    populated_by(machine, name, Plan::of_events(PLENTY)).await
-}
-
-async fn populated_by(machine: &Machine, name: &str, plan: Plan) -> String {
     let url = machine.database(name).await;
-    plan.seed_known(&mut machine.connect(name).await).await;
+    let mut db = machine.connect(name).await;
+    Plan::of_events(PLENTY).seed_known(&mut db).await;
+    db.execute("CHECKPOINT").await.unwrap();
     url
 }
 
@@ -111,7 +108,7 @@ impl Peers {
                 .env("NODE_ENV", "production")
                 .env("DATABASE_URL", database)
                 .env("STRIPE_WEBHOOK_SECRET", SECRET)
-                .env("CONNECTIONS", PEER_CONNECTIONS)
+                .env("CONNECTIONS", (PEER_CONNECTIONS / processes).to_string())
                 .env("PORT", address.port().to_string())
                 .stdin(Stdio::null())
                 .spawn()
@@ -163,6 +160,11 @@ impl Rows {
             messages: count("outbox").await,
             reports: count("verification_reports").await,
         }
+    }
+
+    /// Whoever answered without writing would be the fastest.
+    fn assert_all_there(self, taken: usize) {
+        assert_eq!(self.events, i64::try_from(taken).unwrap());
     }
 
     /// How many so many rows are for a thousand events.
@@ -245,24 +247,28 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         let name = |who: &str| format!("{who}_{connections}_{round}");
         let database = populated(&machine, &name("ours")).await;
         let events = Plan::of_events(PLENTY).shuffled(1, round);
-        let ours = ours(&machine, &database, connections, events).await.rate;
-        let rows = Rows::of(&machine, &name("ours")).await;
-        println!("                         {}", rows.show());
+        let (ours, rows) = ours(&machine, &name("ours"), &database, connections, events).await;
+        machine.drop_database(&name("ours")).await;
         let [of_peer, of_peers, of_ceiling] = &mut times;
         for (processes, times) in [(1, of_peer), (2, of_peers)] {
-            let plan = Plan::of_events(PLENTY_FOR_A_PEER);
             let peer = name(&format!("peer{processes}"));
-            let database = populated_by(&machine, &peer, plan).await;
+            let database = populated(&machine, &peer).await;
             let peers = Peers::start(&database, processes).await;
-            let mut events = plan.shuffled(1, round);
+            // From all events it would have got only to where nearly every one is its session's first news, and changes
+            // most.
+            let mut events = Plan::of_events(PLENTY).shuffled_tenth(round);
+            let before = events.len();
             let speed = for_a_while(peers.addresses(), connections, &mut events, None).await;
             let rows = Rows::of(&machine, &peer).await;
+            rows.assert_all_there(before - events.len());
             println!(
                 "peer, {processes} process(es)      {}  {}",
                 show(&speed),
                 rows.show()
             );
-            times.push(ours / speed.rate);
+            times.push(ours.rate / speed.rate);
+            drop(peers);
+            machine.drop_database(&peer).await;
         }
         populated(&machine, &name("ceiling")).await;
         let mut db = machine.connect(&name("ceiling")).await;
@@ -272,7 +278,9 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         let tps = ceiling(&machine, &name("ceiling"), connections, rows);
         let rows = Rows::of(&machine, &name("ceiling")).await;
         println!("pgbench                  {tps:8.0}/s  {}", rows.show());
-        of_ceiling.push(ours / tps);
+        of_ceiling.push(ours.rate / tps);
+        drop(db);
+        machine.drop_database(&name("ceiling")).await;
     }
     println!();
     let others = ["a peer of one process", "a peer of two", "pgbench"];
@@ -287,28 +295,36 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
     }
 }
 
-/// One round of ours: as much as it takes, and then half of that.
+/// One round of ours: as much as it takes, and then half of that. The rows are those of the first.
 async fn ours(
     machine: &Machine,
+    name: &str,
     database: &str,
     connections: usize,
     mut events: Vec<u32>,
-) -> Speed {
+) -> (Speed, Rows) {
     let server = Server::start(database, &[]).await;
     let servers = || vec![server.address()];
     let before = Work::of(machine, &server);
+    let all = events.len();
     let speed = for_a_while(servers(), connections, &mut events, None).await;
     let work = Work::of(machine, &server).since(before);
+    let rows = Rows::of(machine, name).await;
+    rows.assert_all_there(all - events.len());
     println!(
         "Verigate                 {}  {:.1} MB, {}",
         show(&speed),
         server.memory(),
         work.of_each(speed.rate * ROUND.as_secs_f64())
     );
+    println!("                         {}", rows.show());
     let half = Some(speed.rate / 2.0);
     let half = for_a_while(servers(), connections, &mut events, half).await;
     println!("at half of that          {}", show(&half));
-    speed
+    Rows::of(machine, name)
+        .await
+        .assert_all_there(all - events.len());
+    (speed, rows)
 }
 
 /// Processor time.

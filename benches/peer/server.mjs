@@ -34,6 +34,12 @@ app.post('/webhook', express.raw({ type: 'application/json', limit: '256kb' }), 
   }
 });
 
+const TYPES = new Set(
+  ['created', 'processing', 'requires_input', 'canceled', 'verified', 'redacted'].map(
+    (kind) => `identity.verification_session.${kind}`,
+  ),
+);
+
 async function commit(event) {
   const session = event.data.object;
   const client = await pool.connect();
@@ -55,44 +61,55 @@ async function commit(event) {
 }
 
 async function apply(client, event, session) {
+  if (!TYPES.has(event.type)) return;
   const { rows } = await client.query(
-    `SELECT v.id, v.status, v.user_id, v.event_second, u.status AS user_status
+    `SELECT v.id, v.user_id, v.status, v.error_code, v.redaction, v.policy, v.created_at, v.event_second,
+            u.status AS user_status, u.realm, u.external_id
      FROM verifications v JOIN users u ON u.id = v.user_id WHERE v.session_id = $1 FOR UPDATE`,
     [session.id],
   );
   const known = rows[0];
-  if (!known || (known.event_second !== null && Number(known.event_second) > event.created)) return;
-  await client.query(
-    `UPDATE verifications SET status = $2, error_code = $3, report_id = $4, verdict_second = $5, event_second = $5,
-            updated_at = now() WHERE id = $1`,
-    [known.id, session.status, session.last_error?.code, session.last_verification_report, event.created],
-  );
-  if (session.last_verification_report) {
+  if (!known) return;
+  const report = session.last_verification_report;
+  if (report) {
     await client.query(
       `INSERT INTO verification_reports (report_id, verification_id, livemode) VALUES ($1, $2, false)
        ON CONFLICT DO NOTHING`,
-      [session.last_verification_report, known.id],
+      [report, known.id],
     );
   }
-  if (known.status === session.status) return;
+  if (known.event_second !== null && Number(known.event_second) > event.created) return;
+  const { status, last_error: lastError } = session;
+  const code = lastError?.code ?? null;
+  const redaction = session.redaction?.status ?? 'none';
+  await client.query(
+    `UPDATE verifications SET status = $2, error_code = $3, report_id = $4, verdict_second = $5, event_second = $5,
+            redaction = $6, updated_at = now() WHERE id = $1`,
+    [known.id, status, code, report, event.created, redaction],
+  );
+  const types = [];
+  if (known.status !== status || known.error_code !== code) types.push(`verification.${status}`);
+  if (known.redaction !== redaction) types.push('verification.redacted');
+  if (types.length === 0) return;
   await client.query(
     `INSERT INTO verification_history (verification_id, from_status, to_status, cause) VALUES ($1, $2, $3, $4)`,
-    [known.id, known.status, session.status, `${event.id} ${event.type}`],
+    [known.id, known.status, status, `${event.id} ${event.type}`],
   );
   const { rows: derived } = await client.query(
     `SELECT status FROM verifications WHERE user_id = $1 AND status IS NOT NULL
      ORDER BY status = 'verified' DESC, created_at DESC LIMIT 1`,
     [known.user_id],
   );
-  const { status } = derived[0];
-  const types = [`verification.${session.status}`];
-  if (known.user_status !== status) types.push('user.status_changed');
+  const person = derived[0].status;
+  if (known.user_status !== person) types.push('user.status_changed');
   const told = await client.query(
-    `UPDATE users SET status = $2, sequence = sequence + $3, updated_at = now() WHERE id = $1
-     RETURNING sequence, external_id`,
-    [known.user_id, status, types.length],
+    `UPDATE users
+     SET status = $2, verified_at = CASE WHEN $2 = 'verified' THEN COALESCE(verified_at, to_timestamp($4)) END,
+         sequence = sequence + $3, updated_at = now()
+     WHERE id = $1 RETURNING sequence, verified_at`,
+    [known.user_id, person, types.length, event.created],
   );
-  const { sequence, external_id } = told.rows[0];
+  const { sequence, verified_at } = told.rows[0];
   await client.query(
     `INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
      SELECT message.id, $1::uuid, $2::bigint - $3::bigint + message.place, false, message.type, $6::jsonb
@@ -103,7 +120,18 @@ async function apply(client, event, session) {
       types.length,
       types.map(() => randomUUID()),
       types,
-      { user: { id: external_id, status }, verification: { id: known.id, session_id: session.id } },
+      {
+        user: { id: known.external_id, realm: known.realm, status: person, verified_at },
+        verification: {
+          id: known.id,
+          session_id: session.id,
+          policy: known.policy,
+          status,
+          last_error: code && { code },
+          redaction,
+          created_at: known.created_at,
+        },
+      },
     ],
   );
 }
