@@ -134,17 +134,6 @@ pub async fn find_user(db: &Db, person: &Person) -> Result<Option<UserId>, Store
     Ok(id.map(UserId))
 }
 
-/// Was this person forgotten?
-pub async fn is_forgotten(db: &Db, user: UserId) -> Result<bool, StoreError> {
-    let forgotten = sqlx::query_scalar!(
-        r#"SELECT forgotten_at IS NOT NULL AS "forgotten!" FROM users WHERE id = $1"#,
-        user.0,
-    )
-    .fetch_one(db.pool())
-    .await?;
-    Ok(forgotten)
-}
-
 pub(super) fn parse_status(id: Uuid, text: Option<&str>) -> Result<Option<Status>, StoreError> {
     text.map(|text| {
         Status::parse(text).ok_or(StoreError::Inconsistent {

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{StartError, Verifier, again::again_if_lost, open::store_failure};
+use super::{Verifier, again::again_if_lost};
 use crate::{
-    domain::{Person, UserId},
+    domain::Person,
     store::{self, Db, StoreError},
 };
 
@@ -31,15 +31,6 @@ impl Verifier {
         // Nothing that was opened for them is handed out again.
         self.flights.forget(person);
         Ok(erasure)
-    }
-
-    /// A start that was under way while its person was forgotten must not make them anew.
-    pub(super) async fn refuse_forgotten(&self, user: UserId) -> Result<(), StartError> {
-        let forgotten = store::is_forgotten(&self.db, user).await;
-        if forgotten.map_err(store_failure)? {
-            return Err(StartError::Forgotten);
-        }
-        Ok(())
     }
 }
 

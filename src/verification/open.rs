@@ -35,10 +35,11 @@ const RESTARTS: u32 = 3;
 impl Verifier {
     /// Runs one start to its end.
     pub(super) async fn open(&self, request: &StartRequest) -> Result<Opened, StartError> {
-        let wish = Wish {
+        let mut wish = Wish {
             request,
             policy: self.policy(request.policy.as_deref())?,
             holder: Uuid::new_v4(),
+            user: None,
         };
         let deadline = Instant::now() + LEASE_PATIENCE;
         let mut restarts = 0;
@@ -46,8 +47,10 @@ impl Verifier {
             let lease = match self.take_turn(&wish).await.map_err(store_failure)? {
                 Turn::Over(reason) => return Err(reason),
                 Turn::Refused(reason) => return Err(refused(reason)),
-                Turn::Theirs if Instant::now() >= deadline => return Err(busy()),
-                Turn::Theirs => {
+                Turn::Forgotten => return Err(StartError::Forgotten),
+                Turn::Theirs(_) if Instant::now() >= deadline => return Err(busy()),
+                Turn::Theirs(user) => {
+                    wish.user = Some(user);
                     sleep(LEASE_POLL).await;
                     continue;
                 }
@@ -56,7 +59,7 @@ impl Verifier {
             if let Some(opened) = self.fly(&lease).await? {
                 return Ok(opened);
             }
-            self.refuse_forgotten(lease.user).await?;
+            wish.user = Some(lease.user);
             restarts += 1;
             if restarts > RESTARTS {
                 tracing::error!(verification.id = %lease.attempt, "no session stays open for this person");

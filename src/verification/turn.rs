@@ -12,7 +12,7 @@ use super::{
     start::{StartError, StartRequest},
 };
 use crate::{
-    domain::{AttemptId, Client, Redaction, Status, UserStatus},
+    domain::{AttemptId, Client, Redaction, Status, UserId, UserStatus},
     store::{self, LockedUser, NewAttempt, StoreError, Tx, Verification},
     stripe::{ATTEMPT_KEY, CreateSession},
 };
@@ -20,8 +20,11 @@ use crate::{
 /// Whose turn it is, after the first transaction.
 pub(super) enum Turn {
     Ours(Box<Lease>),
-    Theirs,
+    /// This person's attempt is leased to somebody else.
+    Theirs(UserId),
     Over(StartError),
+    /// Whoever wished it was forgotten meanwhile, and is not made anew; nothing of the transaction is kept.
+    Forgotten,
     /// It may not cost anything more; nothing of the transaction is kept.
     Refused(StartError),
 }
@@ -31,6 +34,8 @@ pub(super) struct Wish<'a> {
     pub(super) request: &'a StartRequest,
     pub(super) policy: Arc<Policy>,
     pub(super) holder: Uuid,
+    /// Who it is of, once that is known.
+    pub(super) user: Option<UserId>,
 }
 
 impl Verifier {
@@ -39,7 +44,7 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             let turn = self.choose_turn(&mut tx, wish).await;
-            if !matches!(turn, Err(_) | Ok(Turn::Refused(_))) {
+            if !matches!(turn, Err(_) | Ok(Turn::Refused(_) | Turn::Forgotten)) {
                 tx.commit().await?;
             }
             turn
@@ -49,6 +54,9 @@ impl Verifier {
 
     async fn choose_turn(&self, tx: &mut Tx, wish: &Wish<'_>) -> Result<Turn, StoreError> {
         let user = store::lock_person(tx, &wish.request.person).await?;
+        if wish.user.is_some_and(|known| known != user.id) {
+            return Ok(Turn::Forgotten);
+        }
         if !user.is_new
             && let Some(turn) = self.find_turn(tx, &user, wish).await?
         {
@@ -94,7 +102,7 @@ impl Verifier {
             return Ok(None);
         }
         if !store::claim_lease(tx, id, wish.holder).await? {
-            return Ok(Some(Turn::Theirs));
+            return Ok(Some(Turn::Theirs(user.id)));
         }
         if let Err(reason) = self.reserve(tx, user.id, id).await? {
             return Ok(Some(Turn::Refused(reason)));
