@@ -1,16 +1,18 @@
 //! Settings of connections, migrations and notifications.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection as _,
-    migrate::{Migrate, Migrator},
+    AssertSqlSafe, Connection as _,
+    error::DatabaseError,
+    migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
+use tokio::time::sleep;
 
 use super::{
-    StoreError, Tx,
+    StoreError, Tx, outbox,
     pool::{self, Pool},
 };
 
@@ -21,6 +23,10 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 const STATEMENT_MS: &str = "1500";
 /// A transaction that a vanished process left open must not hold its locks for long.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
+
+/// How long a migration waits for a lock, with others behind it, and how long it lets them go on before it tries again.
+const LOCK_MS: u32 = 500;
+const LOCK_PAUSE: Duration = Duration::from_secs(2);
 
 /// The database: a pool of connections.
 #[derive(Clone, Debug)]
@@ -40,6 +46,11 @@ pub fn connect(url: &SecretString, connections: usize) -> Result<Db, StoreError>
             "idle_in_transaction_session_timeout",
             IDLE_IN_TRANSACTION_MS,
         ),
+        // A machine that vanishes says no farewell, and with its connections Postgres would keep its workers' locks, for two
+        // hours by itself. Where the connection is a socket of the machine's this does nothing.
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
         // Rows are looked up by their keys, also in a table that was small when Postgres last counted it, or when it
         // made a plan that it keeps. To compile such a plan takes longer than to run it.
         ("enable_seqscan", "off"),
@@ -73,9 +84,13 @@ impl Db {
     /// Applies the pending migrations, under Postgres' advisory lock, on a connection without our statement time-out.
     /// A database with later ones than ours is left as it is: while a new version is rolled out, or back, the one before
     /// must start beside it.
-    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+    ///
+    /// A table that somebody reads, a backup say, is waited for in short turns: behind one that waits to change it
+    /// everybody else would have to wait too.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
         let mut connection = self.pool.get().await?.keep();
-        sqlx::raw_sql("SET statement_timeout = 0")
+        let turns = format!("SET statement_timeout = 0; SET lock_timeout = {LOCK_MS}");
+        sqlx::raw_sql(AssertSqlSafe(turns))
             .execute(&mut connection)
             .await?;
         let ours = Migrator {
@@ -83,7 +98,20 @@ impl Db {
             ignore_missing: true,
             ..Migrator::DEFAULT
         };
-        ours.run(&mut connection).await?;
+        let mut waiting = false;
+        while let Err(error) = ours.run(&mut connection).await {
+            if !is_lock_timeout(&error) {
+                return Err(error);
+            }
+            if !waiting {
+                tracing::warn!(
+                    "a migration waits for whoever uses the tables it changes, or for another process that migrates"
+                );
+            }
+            waiting = true;
+            sleep(LOCK_PAUSE).await;
+        }
+        outbox::continue_feed(&mut connection).await?;
         connection.close().await?;
         Ok(())
     }
@@ -104,6 +132,15 @@ impl Db {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Was a lock not to be had in time?
+fn is_lock_timeout(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    let database = error.as_database_error();
+    database.and_then(DatabaseError::code).as_deref() == Some("55P03")
 }
 
 /// A connection that hears notifications.

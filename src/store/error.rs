@@ -76,8 +76,9 @@ impl From<sqlx::Error> for StoreError {
             Some(c) if ["08", "53", "57"].iter().any(|class| c.starts_with(class)) => {
                 Self::Unavailable(error)
             }
-            // A lock we could not get in time.
-            Some("55P03") => Self::Unavailable(error),
+            // A lock we could not get in time; more notifications than Postgres has room for, as long as somebody does not
+            // fetch theirs.
+            Some("55P03" | "54000") => Self::Unavailable(error),
             Some(c) if ["22", "23", "54"].iter().any(|class| c.starts_with(class)) => {
                 Self::Data(error)
             }

@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use verigate::store::MIGRATOR;
+use verigate::store::{self, MIGRATOR};
 
 use crate::{
     dev::production,
@@ -49,6 +49,40 @@ async fn servers_that_start_at_once_on_an_empty_database_all_come_up() {
             .unwrap();
     let ours: Vec<i64> = MIGRATOR.iter().map(|it| it.version).collect();
     assert_eq!(applied, ours);
+}
+
+#[tokio::test]
+async fn a_migration_that_waits_for_a_reader_keeps_nobody_else_waiting() {
+    let db = TestDb::new().await;
+    // As before the last migration that changes a table in use.
+    for statement in [
+        "DROP INDEX outbox_deliveries_endpoint_due_at_idx",
+        "CREATE INDEX outbox_deliveries_due_idx ON outbox_deliveries (due_at) WHERE dead_at IS NULL",
+        "DELETE FROM _sqlx_migrations WHERE version = 20",
+    ] {
+        db.pool().execute(statement).await.unwrap();
+    }
+    let mut backup = db.pool().begin().await.unwrap();
+    backup
+        .execute("LOCK TABLE outbox_deliveries IN ACCESS SHARE MODE")
+        .await
+        .unwrap();
+    let ours = store::connect(&db.url().to_owned().into(), 1).unwrap();
+    let others = async {
+        eventually("the migration waits", async || {
+            let waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'outbox_deliveries'::regclass";
+            sqlx::query(waits).fetch_optional(db.pool()).await.unwrap()
+        })
+        .await;
+        // The reader goes on for as long as it likes, and so does everybody else.
+        for _ in 0..3 {
+            let write = "UPDATE outbox_deliveries SET tries = 0";
+            db.pool().execute(write).await.unwrap();
+        }
+        backup.commit().await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(ours.migrate(), others);
+    migrated.unwrap();
 }
 
 #[tokio::test]
