@@ -281,6 +281,44 @@ async fn an_odd_event_does_not_stop_the_others() {
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_committed_does_not_stop_the_others() {
+    let world = World::new().await;
+    let known = world.click().await.unwrap();
+    world.hear_all().await;
+    // As a later version may have written it.
+    let later = "UPDATE verifications SET event_second = 1, events_told = '{\"paused\": {}}'";
+    sqlx::raw_sql(later).execute(world.db.pool()).await.unwrap();
+    succeed(&world, known.session.as_str()).await;
+    unheard_people(&world, 3).await;
+    let report = heal(&world, NOW).await;
+    assert_eq!(report.by_event, 3, "{report:?}");
+    assert!(report.unreadable > 0, "{report:?}");
+    assert_eq!(count(world.db.pool(), VERIFIED).await, 3);
+}
+
+#[tokio::test]
+async fn another_failure_than_we_believed_in_is_healed_and_counted() {
+    let world = World::new().await;
+    let started = world.click().await.unwrap();
+    let fail = async |code: &str| {
+        world.pass(10).await;
+        let failure = json!({ "case": "failure", "code": code });
+        world
+            .act(started.session.as_str(), "outcome", &failure)
+            .await;
+    };
+    fail("document_expired").await;
+    world.hear_all().await;
+    fail("selfie_document_missing_photo").await;
+    let report = heal(&world, NOW).await;
+    assert_eq!((report.healed, report.by_event), (1, 1), "{report:?}");
+    lose_events(&world).await;
+    fail("document_expired").await;
+    let report = heal(&world, LATER).await;
+    assert_eq!((report.healed, report.by_list), (1, 1), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_session_that_nobody_here_made_is_kept_current_without_a_person() {
     let world = World::new().await;
     let session = world.sandbox.create().await;

@@ -7,7 +7,7 @@ use crate::{
     domain::SessionId,
     store,
     stripe::{Created, Event, ListEvents, Page, Priority},
-    verification::Heard,
+    verification::{HearError, Heard},
 };
 
 /// All there are; `*` would leave out the last, and bring what is none of ours.
@@ -99,8 +99,16 @@ impl Round<'_> {
         }
         let mut told = BTreeMap::<SessionId, i64>::new();
         for (event, heard) in new.iter().zip(heard) {
+            let heard = match heard {
+                // What only this event meets must not keep us from the others, and from the sessions that are listed.
+                Err(HearError::Store(error)) if !error.is_unavailable() => {
+                    self.report.unreadable(1);
+                    continue;
+                }
+                heard => heard?,
+            };
             // A delivery may have come in between.
-            if let Heard::New(_) = heard? {
+            if let Heard::New(_) = heard {
                 self.report.events_new += 1;
                 if let Some(session) = session(event) {
                     let wrong = event.created.map_or(0, |second| now - second);

@@ -232,7 +232,7 @@ impl Round<'_> {
         Ok(by_id.map(|it| (it.session_id.clone(), it)).collect())
     }
 
-    /// Counts those of these sessions whose status is another one than before, and how long it was wrong.
+    /// Counts those of these sessions whose status, or what it came of, is another than before, and how long it was wrong.
     async fn count(
         &mut self,
         by: HealedBy,
@@ -247,7 +247,10 @@ impl Round<'_> {
             };
             let before = before.get(session.as_str());
             let status_before = before.and_then(|it| it.status.as_deref());
-            if status_before == after.status.as_deref() {
+            let error_before = before.and_then(|it| it.error_code.as_deref());
+            let is_right = status_before == after.status.as_deref()
+                && error_before == after.error_code.as_deref();
+            if is_right {
                 continue;
             }
             if !after.claimed && status_before.is_none() {
