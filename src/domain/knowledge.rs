@@ -158,6 +158,13 @@ impl Knowledge {
         self
     }
 
+    /// The same observation, which also named this report.
+    #[must_use]
+    pub fn with_report(mut self, report: Option<String>) -> Self {
+        self.reports.extend(report);
+        self
+    }
+
     /// Adds what `other` knows.
     pub fn merge(&mut self, other: &Self) {
         merge_option(&mut self.events, other.events.as_ref(), EventMaximum::merge);

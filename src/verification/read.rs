@@ -54,6 +54,9 @@ pub(super) fn event(event: &Event) -> Option<Reading> {
         Some(knowledge) => (knowledge, Source::Event),
         None => (Knowledge::default(), Source::Hint),
     };
+    // A report is of a check that was billed, whatever else it says.
+    let named = snapshot.and_then(|snapshot| snapshot.report.clone());
+    let knowledge = knowledge.with_report(named);
     let cause = format!("{} {}", event.id, event.type_);
     Some(Reading {
         session,
@@ -133,7 +136,9 @@ pub(super) fn session(
         );
     }
     Observation {
-        knowledge: knowledge.with_redaction(level),
+        knowledge: knowledge
+            .with_redaction(level)
+            .with_report(session.last_verification_report.clone()),
         cause: cause.to_owned(),
         source: Source::Read {
             answers,

@@ -318,6 +318,19 @@ async fn what_is_no_statement_about_our_sessions_changes_nothing_and_is_kept_wit
 }
 
 #[tokio::test]
+async fn a_report_counts_as_billed_whatever_else_is_said_with_it() {
+    let db = TestDb::new().await;
+    let verifier = deaf_verifier(&db);
+    let contradiction = Delivery::new("evt_1", "verified", NOW, "vs_1")
+        .session("status", json!("processing"))
+        .reported("vr_1");
+    let heard = verifier.hear(&contradiction.read()).await.unwrap();
+    assert_eq!(heard, Heard::New(Outcome::Hint));
+    let reports = "SELECT report_id FROM verification_reports";
+    assert_eq!(text(db.pool(), reports).await, ["vr_1"]);
+}
+
+#[tokio::test]
 async fn a_redaction_is_remembered_and_takes_no_verdict_away() {
     let db = TestDb::new().await;
     let verifier = deaf_verifier(&db);
