@@ -222,15 +222,23 @@ impl TryFrom<ClaimRow> for Claim {
     }
 }
 
-/// Claims up to `limit` refreshes that are due `ahead` of the database's now, for `hold`. What a worker claimed that is
-/// gone is due at once.
-pub async fn claim_refreshes(
-    db: &Db,
-    worker: i32,
-    limit: i64,
-    ahead: Duration,
-    hold: Duration,
-) -> Result<Vec<Claim>, StoreError> {
+/// Which refreshes a worker takes, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshClaim {
+    /// Its number.
+    pub worker: i32,
+    /// Of live or test mode: keys of the one mode do not see sessions of the other.
+    pub livemode: bool,
+    /// At most so many.
+    pub limit: i64,
+    /// Due so much later than the database's now.
+    pub ahead: Duration,
+    /// Longer than any call may take.
+    pub hold: Duration,
+}
+
+/// Claims refreshes that are due. What a worker claimed that is gone is due at once.
+pub async fn claim_refreshes(db: &Db, claim: RefreshClaim) -> Result<Vec<Claim>, StoreError> {
     // A claim is never due later than its hold, so only those are looked at that could be one.
     let rows = sqlx::query_as!(
         ClaimRow,
@@ -239,16 +247,17 @@ pub async fn claim_refreshes(
                refresh_due_at = now() + make_interval(secs => $3) + make_interval(secs => $4)
            WHERE id IN (
                SELECT id FROM verifications
-               WHERE session_id IS NOT NULL
+               WHERE session_id IS NOT NULL AND livemode = $5
                  AND refresh_due_at <= now() + make_interval(secs => $3) + make_interval(secs => $4)
                  AND (refresh_due_at <= now() + make_interval(secs => $3)
                       OR (refresh_claimed_by IS NOT NULL AND NOT worker_is_there(refresh_claimed_by)))
                ORDER BY refresh_due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
            RETURNING id, session_id AS "session_id!", hinted, refresh_tries"#,
-        worker,
-        limit,
-        ahead.as_secs_f64(),
-        hold.as_secs_f64(),
+        claim.worker,
+        claim.limit,
+        claim.ahead.as_secs_f64(),
+        claim.hold.as_secs_f64(),
+        claim.livemode,
     )
     .fetch_all(db.pool())
     .await?;

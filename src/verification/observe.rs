@@ -53,7 +53,7 @@ pub(super) struct Naming {
 /// What became of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
-    /// The sessions whose status changed, those that nobody owns included.
+    /// The sessions of which anything changed that people can see, those that nobody owns included.
     pub(super) moved: Vec<SessionId>,
 }
 
@@ -146,6 +146,7 @@ impl Verifier {
             row,
             forgotten: held.is_forgotten(row),
             redaction_before: touched.before.redaction,
+            gone_before: touched.before.gone,
         });
         self.follow_redactions(tx, erasable).await?;
         // What is handed out next needs a reservation of its own, even if nothing but a report is new.
@@ -156,9 +157,7 @@ impl Verifier {
                 self.flights.forget(&user.person);
             }
         }
-        let moved = rows
-            .iter()
-            .filter(|(row, touched)| touched.from != row.status);
+        let moved = rows.iter().filter(|(_, touched)| touched.has_changed());
         Ok(Merged {
             moved: moved
                 .filter_map(|(row, _)| row.session_id.clone())
@@ -379,7 +378,9 @@ fn schedule(verification: &mut Verification, source: &Source) -> Option<Duration
             "Stripe's answers do not settle this session; look at it in the Dashboard"
         );
     }
-    let hinted = !verification.gone && verification.hinted > verification.answered;
+    // It is told of, so Stripe may have it after all.
+    let told_of = verification.gone && matches!(source, Source::Event | Source::Hint);
+    let hinted = told_of || !verification.gone && verification.hinted > verification.answered;
     verification.refresh_tries = due
         .and_then(|due| i32::try_from(due.tries).ok())
         .unwrap_or_default();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{Person, SessionId, refresh::backoff},
-    store::{self, Claim, StoreError},
+    store::{self, Claim, RefreshClaim, StoreError},
     stripe::{Priority, StripeError},
 };
 
@@ -59,8 +59,14 @@ impl Verifier {
 
     /// One step of a refresh worker: asks Stripe about every session that is due `ahead` of the database's now.
     pub async fn refresh_due(&self, worker: i32, ahead: Duration) -> Result<Refreshed, StoreError> {
-        let step = STEP.into();
-        let claims = store::claim_refreshes(&self.db, worker, step, ahead, CLAIM_HOLD).await?;
+        let claim = RefreshClaim {
+            worker,
+            livemode: self.settings.livemode,
+            limit: STEP.into(),
+            ahead,
+            hold: CLAIM_HOLD,
+        };
+        let claims = store::claim_refreshes(&self.db, claim).await?;
         let asked = claims.len();
         let deferred = stream::iter(claims)
             .map(|claim| self.refresh_one(claim))

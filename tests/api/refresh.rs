@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use verigate::{
     domain::refresh::TRIES_BEFORE_ALARM,
-    store::{self, Worker},
+    store::{self, RefreshClaim, Worker},
     verification::Refreshed,
 };
 
@@ -264,8 +264,15 @@ async fn what_a_dead_worker_claimed_is_taken_over_at_once_and_what_a_living_one_
     let url = SecretString::from(world.db.url().to_owned());
     let db = store::connect(&url, 1).unwrap();
     let worker = Worker::start(&db).await.unwrap();
-    let (soon, hold) = (Duration::from_secs(10), Duration::from_mins(1));
-    let claims = store::claim_refreshes(&db, worker.id(), 16, soon, hold).await;
+    let soon = Duration::from_secs(10);
+    let claim = RefreshClaim {
+        worker: worker.id(),
+        livemode: false,
+        limit: 16,
+        ahead: soon,
+        hold: Duration::from_mins(1),
+    };
+    let claims = store::claim_refreshes(&db, claim).await;
     assert_eq!(claims.unwrap().len(), 2);
     let process = world.process();
     let asked = refresh(world.db.url(), &process, soon).await.unwrap().asked;
@@ -280,6 +287,43 @@ async fn what_a_dead_worker_claimed_is_taken_over_at_once_and_what_a_living_one_
     .await;
     assert_eq!(asked, 2);
     assert_eq!(world.count("GET one").await, 2);
+}
+
+#[tokio::test]
+async fn a_session_of_the_other_mode_is_left_to_a_server_of_that_mode() {
+    let world = World::new().await;
+    in_doubt(&world).await;
+    world.hear_all().await;
+    let live = "UPDATE verifications SET livemode = true";
+    sqlx::raw_sql(live).execute(world.db.pool()).await.unwrap();
+    let asked = refresh(world.db.url(), &world.process(), FAR)
+        .await
+        .unwrap()
+        .asked;
+    assert_eq!(asked, 0);
+    let row = &world.rows().await[0];
+    assert!(row.doubtful && row.due && !row.gone, "{row:?}");
+    assert_eq!(world.count("GET one").await, 0);
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_session_that_stripe_did_not_have_makes_us_look_again() {
+    let world = World::new().await;
+    let started = world.click().await.unwrap();
+    let gone = "UPDATE verifications SET gone_at = now(), current = false";
+    sqlx::raw_sql(gone).execute(world.db.pool()).await.unwrap();
+    let success = json!({ "case": "success" });
+    world
+        .act(started.session.as_str(), "outcome", &success)
+        .await;
+    world.hear_all().await;
+    assert!(world.rows().await[0].due);
+    let process = world.process();
+    let asked = refresh(world.db.url(), &process, FAR).await.unwrap().asked;
+    assert_eq!(asked, 1);
+    let row = &world.rows().await[0];
+    assert!(!row.gone, "{row:?}");
+    assert_eq!(world.person().await, "verified");
 }
 
 #[tokio::test]
