@@ -88,15 +88,26 @@ pub async fn insert_erasure(
     Ok(waiting)
 }
 
-/// Notes the end of erasures that wait for nothing of this mode any more; each is given once.
-pub async fn finish_erasures(db: &Db, livemode: bool) -> Result<Vec<Uuid>, StoreError> {
-    let finished = sqlx::query_scalar!(
+/// The end of an erasure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinishedErasure {
+    /// Its reference.
+    pub id: Uuid,
+    /// How many sessions Stripe refused to erase.
+    pub refused: i64,
+}
+
+/// Notes the end of erasures that wait for nothing any more, in either mode; each is given once.
+pub async fn finish_erasures(db: &Db) -> Result<Vec<FinishedErasure>, StoreError> {
+    let finished = sqlx::query_as!(
+        FinishedErasure,
         r#"UPDATE erasures e SET finished_at = now()
            WHERE e.finished_at IS NULL AND NOT EXISTS (
                SELECT FROM verifications v JOIN redactions r ON r.verification_id = v.id
-               WHERE v.user_id = e.user_id AND v.livemode = $1 AND r.ended_at IS NULL)
-           RETURNING e.id"#,
-        livemode,
+               WHERE v.user_id = e.user_id AND r.ended_at IS NULL)
+           RETURNING e.id, (
+               SELECT count(*) FROM verifications v JOIN redactions r ON r.verification_id = v.id
+               WHERE v.user_id = e.user_id AND r.outcome = 'refused') AS "refused!""#,
     )
     .fetch_all(db.pool())
     .await?;

@@ -137,7 +137,8 @@ pub async fn keep_redaction(
         r#"INSERT INTO redactions (verification_id, due_at, tried_at)
            VALUES ($1, now() + make_interval(secs => $2), now())
            ON CONFLICT (verification_id) DO UPDATE
-           SET due_at = EXCLUDED.due_at, tries = 0, tried_at = EXCLUDED.tried_at, ended_at = NULL, outcome = NULL
+           SET due_at = EXCLUDED.due_at, tries = 0, tried_at = EXCLUDED.tried_at, ended_at = NULL, outcome = NULL,
+               requested_at = now(), overdue_at = NULL
            WHERE redactions.ended_at IS NOT NULL"#,
         attempt.0,
         first.as_secs_f64(),
@@ -186,8 +187,29 @@ pub async fn demand_redactions(tx: &mut Tx, attempts: &[AttemptId]) -> Result<()
     sqlx::query!(
         r#"INSERT INTO redactions (verification_id) SELECT * FROM UNNEST($1::uuid[])
            ON CONFLICT (verification_id) DO UPDATE
-           SET due_at = now(), tries = 0, ended_at = NULL, outcome = NULL
+           SET due_at = now(), tries = 0, ended_at = NULL, outcome = NULL, requested_at = now(), overdue_at = NULL
            WHERE redactions.outcome = 'no_session'"#,
+        &attempts,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Goes on with those that ended because Stripe did not have the session, which it has after all; with them go on the
+/// erasures that they belong to.
+pub async fn reopen_redactions(tx: &mut Tx, attempts: &[AttemptId]) -> Result<(), StoreError> {
+    let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
+    sqlx::query!(
+        r#"WITH reopened AS (
+               UPDATE redactions
+               SET due_at = now(), tries = 0, ended_at = NULL, outcome = NULL, requested_at = now(), begun_at = NULL,
+                   overdue_at = NULL
+               WHERE verification_id = ANY($1) AND outcome = 'gone'
+               RETURNING verification_id)
+           UPDATE erasures SET finished_at = NULL
+           WHERE user_id IN (SELECT user_id FROM verifications
+                             WHERE id IN (SELECT verification_id FROM reopened))"#,
         &attempts,
     )
     .execute(&mut **tx)

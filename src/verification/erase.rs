@@ -71,8 +71,17 @@ impl Verifier {
     /// When the database cannot be asked.
     pub async fn watch_erasures(&self) -> Result<i64, StoreError> {
         let livemode = self.settings.livemode;
-        for erasure in store::finish_erasures(&self.db, livemode).await? {
-            tracing::info!(erasure.id = %erasure, "nothing is left of somebody who was to be forgotten");
+        for erasure in store::finish_erasures(&self.db).await? {
+            let (id, refused) = (erasure.id, erasure.refused);
+            if refused == 0 {
+                tracing::info!(erasure.id = %id, "nothing is left of somebody who was to be forgotten");
+            } else {
+                tracing::error!(
+                    erasure.id = %id, refused,
+                    "somebody is forgotten here, but Stripe keeps sessions of theirs that it does not erase; \
+                     the log names each, look at them in the Dashboard"
+                );
+            }
         }
         let overdue = store::note_overdue_redactions(&self.db, livemode, LONGEST_REDACTION);
         for (attempt, session) in overdue.await? {
@@ -212,6 +221,10 @@ impl Verifier {
         if !ended.is_empty() {
             store::end_redactions(tx, &ended).await?;
         }
+        let back = those(|it| it.gone_before && !it.row.gone);
+        if !back.is_empty() {
+            store::reopen_redactions(tx, &back).await?;
+        }
         let found = those(|it| {
             it.forgotten && !it.row.gone && it.row.knowledge.redaction == Redaction::None
         });
@@ -231,6 +244,8 @@ pub(super) struct Erasable<'a> {
     pub(super) forgotten: bool,
     /// What was erased before.
     pub(super) redaction_before: Redaction,
+    /// Stripe did not have it before.
+    pub(super) gone_before: bool,
 }
 
 /// What becomes of a claimed redaction.

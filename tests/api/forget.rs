@@ -18,7 +18,7 @@ use crate::{
     sandbox::support::id,
     support::eventually,
     v1::{self, Api, make_key_with},
-    world::{World, ada, ada_starts},
+    world::{World, ada, ada_starts, refresh},
 };
 
 /// What every canary holds; nothing else does.
@@ -81,6 +81,7 @@ const COLUMNS: &[(&str, &[(&str, Holds)])] = {
             "outbox_deliveries",
             &[("endpoint", Nobody), ("failure", Person)],
         ),
+        ("outbox_feed", &[]),
         ("redactions", &[("outcome", Nobody)]),
         ("reservations", &[]),
         ("stripe_line", &[]),
@@ -563,7 +564,9 @@ async fn what_cannot_be_erased_here_holds_nothing_up() {
     .unwrap();
     assert_eq!(forget_ada(&world).await.unwrap().waiting, 2);
     assert_eq!(erase(&world, FAR).await, 1);
-    assert!(is_finished(&world).await);
+    let ended = "FROM redactions WHERE outcome = 'gone'";
+    assert_eq!(count(pool, ended).await, 1);
+    assert!(!is_finished(&world).await, "the other one is still there");
     let calls = world.sandbox.calls().await;
     assert!(
         !calls
@@ -577,6 +580,87 @@ async fn what_cannot_be_erased_here_holds_nothing_up() {
         1,
         "a server of that mode will see to it"
     );
+    let erased =
+        "UPDATE redactions SET ended_at = now(), outcome = 'redacted' WHERE ended_at IS NULL";
+    sqlx::query(erased).execute(pool).await.unwrap();
+    erase(&world, FAR).await;
+    assert!(is_finished(&world).await);
+}
+
+#[tokio::test]
+async fn what_stripe_did_not_have_is_erased_once_it_has_it_after_all() {
+    let world = World::new().await;
+    let pool = world.db.pool();
+    let started = world.click().await.unwrap();
+    world
+        .act(
+            started.session.as_str(),
+            "outcome",
+            &json!({"case": "success"}),
+        )
+        .await;
+    world.hear_all().await;
+    forget_ada(&world).await.unwrap();
+    // As if the key had been another account's for a while.
+    let missing = json!({
+        "path": "/v1/identity/verification_sessions/*/redact", "kind": "error", "status": 404,
+        "code": "resource_missing", "times": 0,
+    });
+    world.sandbox.fault(missing).await;
+    assert_eq!(erase(&world, FAR).await, 1);
+    world.sandbox.clear_faults().await;
+    let ended = "FROM redactions WHERE outcome = 'gone'";
+    assert_eq!(count(pool, ended).await, 1);
+    erase(&world, FAR).await;
+    assert!(is_finished(&world).await);
+    // Stripe is asked again for another reason, and has it.
+    let due = "UPDATE verifications SET refresh_due_at = now(), gone_at = now()";
+    sqlx::query(due).execute(pool).await.unwrap();
+    let asked = refresh(world.db.url(), &world.process(), FAR).await;
+    assert_eq!(asked.unwrap().asked, 1);
+    assert!(!is_finished(&world).await, "it goes on");
+    erase(&world, FAR).await;
+    let theirs = world.sessions().await;
+    assert!(!theirs[0]["redaction"].is_null(), "{theirs:?}");
+}
+
+/// How many connections have last committed something, and wait for more to do.
+async fn committed(pool: &PgPool) -> i64 {
+    let at_rest = "FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT'";
+    count(pool, at_rest).await
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_another_servers_makes_nobody_anew() {
+    let world = World::new().await;
+    world.stop_the_clockwork().await;
+    let slow = json!({
+        "kind": "latency", "ms": 60_000, "times": 0, "method": "POST", "when": "after",
+        "path": "/v1/identity/verification_sessions",
+    });
+    world.sandbox.fault(slow).await;
+    let (one, other) = (world.process(), world.process());
+    let first = tokio::spawn(async move { one.start(&ada_starts()).await });
+    eventually("Stripe has made the session", async || {
+        (world.sessions().await.len() == 1).then_some(())
+    })
+    .await;
+    let before = committed(world.db.pool()).await;
+    let second = tokio::spawn(async move { other.start(&ada_starts()).await });
+    eventually("it waits for its turn", async || {
+        (committed(world.db.pool()).await > before).then_some(())
+    })
+    .await;
+    forget_ada(&world).await.unwrap();
+    assert_eq!(second.await.unwrap().unwrap_err(), StartError::Forgotten);
+    eventually("the first goes on", async || {
+        world.sandbox.clear_faults().await;
+        first.is_finished().then_some(())
+    })
+    .await;
+    assert_eq!(first.await.unwrap().unwrap_err(), StartError::Forgotten);
+    assert_eq!(count(world.db.pool(), "FROM users").await, 1);
+    assert_eq!(world.sessions().await.len(), 1);
 }
 
 #[tokio::test]
