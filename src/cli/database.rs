@@ -27,3 +27,15 @@ pub(super) fn find_database(
     let found = url.and_then(|url| url.context("DATABASE_URL is not set: set it to the server's"));
     std::future::ready(found.map(|url| (url, ())))
 }
+
+/// The settings are those of `serve`, which cannot do without `PUBLIC_URL`; else those of `dev`.
+#[cfg(feature = "dev")]
+pub(super) fn mode(lookup: impl Fn(&str) -> Option<String>) -> Mode {
+    let public = lookup("PUBLIC_URL").filter(|url| !url.trim().is_empty());
+    public.map_or(Mode::Dev, |_| Mode::Serve)
+}
+
+#[cfg(not(feature = "dev"))]
+pub(super) fn mode(_: impl Fn(&str) -> Option<String>) -> Mode {
+    Mode::Serve
+}

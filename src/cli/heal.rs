@@ -5,13 +5,8 @@ use std::{
     io::{self, Write as _},
 };
 
-use super::database::find_database;
-use crate::{
-    app,
-    config::{Config, Mode},
-    store::Holder,
-    verification::HealReport,
-};
+use super::database::{find_database, mode};
+use crate::{app, config::Config, store::Holder, verification::HealReport};
 
 /// Runs a round and prints what came of it.
 pub(super) async fn run(lookup: impl Fn(&str) -> Option<String>, json: bool) -> anyhow::Result<()> {
@@ -29,18 +24,6 @@ pub(super) async fn run(lookup: impl Fn(&str) -> Option<String>, json: bool) -> 
         write!(out, "{}", as_text(&report))?;
     }
     Ok(())
-}
-
-/// The settings are those of `serve`, which cannot do without `PUBLIC_URL`; else those of `dev`.
-#[cfg(feature = "dev")]
-fn mode(lookup: impl Fn(&str) -> Option<String>) -> Mode {
-    let public = lookup("PUBLIC_URL").filter(|url| !url.trim().is_empty());
-    public.map_or(Mode::Dev, |_| Mode::Serve)
-}
-
-#[cfg(not(feature = "dev"))]
-fn mode(_: impl Fn(&str) -> Option<String>) -> Mode {
-    Mode::Serve
 }
 
 fn waiting(holder: &Holder) -> String {

@@ -7,8 +7,11 @@ use clap::Subcommand;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::database::find_database;
-use crate::store::{self, Db, WaitingDelivery};
+use super::database::{find_database, mode};
+use crate::{
+    config::{self, MAIL},
+    store::{self, Db, Replay, WaitingDelivery},
+};
 
 /// More than anybody reads.
 const MOST: i64 = 1000;
@@ -38,18 +41,27 @@ pub(super) enum Messages {
         #[arg(value_parser = parse_message)]
         last: Option<Uuid>,
     },
+    /// Leave untold whatever an endpoint has not taken, for one that is no more
+    Drop {
+        #[arg(long, help = "The endpoint, as WEBHOOK_ENDPOINTS names it or did")]
+        endpoint: String,
+    },
 }
 
 impl Messages {
     pub(super) async fn run(self, lookup: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+        let kinds = match &self {
+            Self::Replay { endpoint, .. } => kinds(endpoint, &lookup)?,
+            Self::List { .. } | Self::Drop { .. } => None,
+        };
         let (url, _running) = find_database(&lookup).await?;
         let db = store::connect(&url, 1)?;
-        let done = self.run_on(&db).await;
+        let done = self.run_on(&db, kinds.as_deref()).await;
         db.close().await;
         done
     }
 
-    async fn run_on(self, db: &Db) -> anyhow::Result<()> {
+    async fn run_on(self, db: &Db, kinds: Option<&[String]>) -> anyhow::Result<()> {
         let mut out = std::io::stdout();
         match self {
             Self::List { endpoint, json } => {
@@ -71,11 +83,17 @@ impl Messages {
                 first,
                 last,
             } => {
-                let last = last.unwrap_or(first);
-                let many = store::replay_deliveries(db, &endpoint, first, last).await?;
+                let replay = Replay {
+                    endpoint: &endpoint,
+                    first,
+                    last: last.unwrap_or(first),
+                    kinds,
+                };
+                let many = store::replay_deliveries(db, replay).await?;
                 if many == 0 {
                     bail!(
-                        "there are no such messages: `verigate messages list` and /v1/events know their ids"
+                        "there are no such messages, or none that {endpoint} wants to hear of: \
+                         `verigate messages list` and /v1/events know their ids"
                     );
                 }
                 writeln!(
@@ -83,9 +101,37 @@ impl Messages {
                     "{many} to be delivered to {endpoint} by the running server"
                 )?;
             }
+            Self::Drop { endpoint } => {
+                let many = store::drop_deliveries(db, &endpoint).await?;
+                writeln!(out, "{many} that {endpoint} will not be told")?;
+            }
         }
         Ok(())
     }
+}
+
+/// What an endpoint wants to hear of; none is all of it.
+fn kinds(
+    endpoint: &str,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Option<Vec<String>>> {
+    if endpoint == MAIL {
+        return Ok(None);
+    }
+    let endpoints = config::endpoints(mode(&lookup), lookup)?.all;
+    let names: Vec<&str> = endpoints.iter().map(|it| it.name.as_str()).collect();
+    let Some(found) = endpoints.iter().find(|it| it.name == endpoint) else {
+        bail!(
+            "WEBHOOK_ENDPOINTS, as it is set for this command, names no {endpoint}, so that nobody would deliver to it; \
+             it names: {}",
+            if names.is_empty() {
+                "nobody".to_owned()
+            } else {
+                names.join(", ")
+            }
+        );
+    };
+    Ok(Some(found.events.clone()))
 }
 
 fn as_json(delivery: &WaitingDelivery) -> serde_json::Value {

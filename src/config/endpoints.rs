@@ -9,7 +9,7 @@ use standardwebhooks::Webhook;
 use url::{Host, Url};
 
 use super::{
-    parse,
+    ConfigError, Mode, parse,
     reader::{Advice, Noted, Reader},
 };
 
@@ -63,7 +63,7 @@ impl EndpointsConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Noted> {
         let networks = reader.parsed("WEBHOOK_ALLOWED_NETWORKS", parse::networks);
         let allowed = networks.clone().ok().flatten().unwrap_or_default();
-        let all = reader.document("WEBHOOK_ENDPOINTS", |text| endpoints(text, &allowed));
+        let all = reader.document("WEBHOOK_ENDPOINTS", |text| read_endpoints(text, &allowed));
         Ok(Self {
             all: all?.unwrap_or_default(),
             allowed_networks: networks?.unwrap_or_default(),
@@ -71,8 +71,21 @@ impl EndpointsConfig {
     }
 }
 
+/// `WEBHOOK_ENDPOINTS` alone.
+///
+/// # Errors
+/// When it or `WEBHOOK_ALLOWED_NETWORKS` is not as it has to be.
+pub fn endpoints(
+    mode: Mode,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<EndpointsConfig, ConfigError> {
+    let mut reader = Reader::new(mode, &lookup);
+    let found = EndpointsConfig::read(&mut reader);
+    reader.finish(found)
+}
+
 /// What is wrong is said by the endpoint's name alone: everything else may be secret.
-fn endpoints(text: &str, allowed: &[IpNet]) -> Result<Vec<EndpointConfig>, Advice> {
+fn read_endpoints(text: &str, allowed: &[IpNet]) -> Result<Vec<EndpointConfig>, Advice> {
     let Ok(drafts) = serde_json::from_str::<BTreeMap<String, Draft>>(text) else {
         return Err("is not a JSON object of endpoints by name, each with a url, secrets and perhaps events, such as \
                     {\"shop\": {\"url\": \"https://shop.example.com/hooks\", \"secrets\": [\"whsec_...\"]}}"

@@ -29,7 +29,7 @@ use url::Url;
 use self::reader::{Found, Noted, Reader};
 pub use self::{
     app::AppConfig,
-    endpoints::{EVENTS, EndpointConfig, EndpointsConfig, MAIL},
+    endpoints::{EVENTS, EndpointConfig, EndpointsConfig, MAIL, endpoints},
     environment::Environment,
     jwt::{JwtConfig, JwtKey},
     limits::LimitsConfig,

@@ -163,10 +163,18 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
                  AND COALESCE(r.spent_at, r.released_at) IS NULL
                  AND r.reports < (SELECT count(*) FROM verification_reports WHERE verification_id = r.verification_id)
                      + (SELECT count(*) FROM reported WHERE verification_id = r.verification_id)),
+           here AS MATERIALIZED (
+               SELECT outbox_place() AS place),
            told AS (
-               INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
-               SELECT UNNEST($35::uuid[]), UNNEST($36::uuid[]), UNNEST($37::bigint[]), UNNEST($38::boolean[]),
-                      UNNEST($39::text[]), UNNEST($40::text[])::jsonb),
+               INSERT INTO outbox (id, user_id, sequence, livemode, type, data, transaction)
+               SELECT m.id, m.user_id, m.sequence, m.livemode, m.type, m.data::jsonb,
+                      -- Who locks a person last may have begun first. Messages about them stand in their own order.
+                      GREATEST(here.place, (SELECT o.transaction FROM outbox o
+                                            WHERE o.user_id = m.user_id AND o.sequence = m.after))
+               FROM here, (SELECT UNNEST($35::uuid[]) AS id, UNNEST($36::uuid[]) AS user_id,
+                                  UNNEST($37::bigint[]) AS sequence, UNNEST($38::boolean[]) AS livemode,
+                                  UNNEST($39::text[]) AS type, UNNEST($40::text[]) AS data,
+                                  UNNEST($44::bigint[]) AS after) AS m),
            sent AS (
                INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
                SELECT d.endpoint, ($36::uuid[])[d.place], ($37::bigint[])[d.place], ($35::uuid[])[d.place]
@@ -223,6 +231,7 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
         &all(&due, |(place, _)| *place),
         &all(&due, |(_, endpoint)| *endpoint) as &[&str],
         &all(&news.over, |attempt| attempt.0),
+        &all(messages, |it| it.after),
     )
     .fetch_all(&mut **tx)
     .await?;

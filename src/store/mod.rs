@@ -42,8 +42,9 @@ pub use api_keys::{
 };
 pub use api_views::{Listing, Owner, VerificationView, find_verification, list_verifications};
 pub use attempts::{
-    Claim, NewAttempt, claim_lease, claim_look, claim_refreshes, close_attempt, defer_refresh,
-    end_lease, find_current, insert_attempt, is_open_session, note_asked_policies, save_policy,
+    Claim, NewAttempt, RefreshClaim, claim_lease, claim_look, claim_refreshes, close_attempt,
+    defer_refresh, end_lease, find_current, insert_attempt, is_open_session, note_asked_policies,
+    save_policy,
 };
 pub use batch::{News, Noted, Outgrown, encode, save_news};
 pub use browser_sessions::{
@@ -56,8 +57,8 @@ pub use budget::{
 };
 pub use connection::{Db, Listener, MIGRATOR, connect, has_foreign_tables, listen};
 pub use erasures::{
-    anonymise_user, bare_attempts, delete_belongings, demand_redactions_of, finish_erasures,
-    insert_erasure,
+    FinishedErasure, anonymise_user, bare_attempts, delete_belongings, demand_redactions_of,
+    finish_erasures, insert_erasure,
 };
 pub use error::StoreError;
 pub use hand_offs::{
@@ -79,8 +80,8 @@ pub use mails::{Addressee, find_addressee};
 pub use oidc_logins::{insert_oidc_login, take_oidc_login};
 pub use outbox::{Message, MessageListing, NewMessage, Position, list_messages};
 pub use outbox_deliveries::{
-    Claimed, ClaimedDelivery, Failed, WaitingDelivery, claim_deliveries, list_deliveries_under_way,
-    measure_deliveries, replay_deliveries, settle_delivery,
+    Claimed, ClaimedDelivery, Failed, Replay, WaitingDelivery, claim_deliveries, drop_deliveries,
+    list_deliveries_under_way, measure_deliveries, replay_deliveries, settle_delivery,
 };
 pub use pool::Tx;
 pub use records::{
@@ -91,12 +92,13 @@ pub use redactions::{
     ClaimedRedaction, RedactionClaim, RedactionOutcome, claim_redactions, count_overdue_redactions,
     defer_redaction, demand_redactions, end_redaction, end_redactions, follow_redactions,
     hasten_redactions, is_redaction_kept, keep_redaction, note_overdue_redactions,
+    reopen_redactions,
 };
 pub use retention::{
     OldMessages, clear_calls, clear_events, clear_hand_offs, clear_history, clear_oidc_logins,
     clear_sessions, delete_messages, lock_old_messages, take_turn_to_clear,
 };
-pub use users::{LockedUser, find_user, is_forgotten, lock_known, lock_person, lock_user};
+pub use users::{LockedUser, find_user, lock_known, lock_person, lock_user};
 pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,
     lock_verifications, measure_doubts, read_attempts,

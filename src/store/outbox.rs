@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Db, Owner, StoreError};
@@ -14,6 +15,8 @@ pub struct NewMessage {
     pub user: UserId,
     /// Its number among the messages about them.
     pub sequence: i64,
+    /// The number of the last one that is written already; it may be of a transaction that began later than this one.
+    pub after: i64,
     /// Of live or test mode.
     pub livemode: bool,
     /// What it is about.
@@ -102,14 +105,20 @@ impl TryFrom<MessageRow> for Message {
     }
 }
 
-/// The messages to an application, oldest first. One is shown once no transaction that began before its own is under
-/// way: otherwise an earlier one could still appear behind whoever reads on.
+/// The messages to an application, oldest first, and the last place at which none can appear any more. One is shown once
+/// no transaction that began before its own is under way: otherwise an earlier one could still appear behind whoever
+/// reads on.
 pub async fn list_messages(
     db: &Db,
     owner: Owner<'_>,
     listing: MessageListing<'_>,
-) -> Result<Vec<Message>, StoreError> {
+) -> Result<(Vec<Message>, Position), StoreError> {
     let mut tx = db.begin_planned().await?;
+    let open = sqlx::query_scalar!(
+        r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + ahead AS "open!" FROM outbox_feed"#
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     let rows = sqlx::query_as!(
         MessageRow,
         r#"SELECT o.id, o.transaction::text::bigint AS "transaction!", o.sequence, o.livemode, o.type AS kind, o.data,
@@ -119,7 +128,7 @@ pub async fn list_messages(
              AND ($3::bigint IS NULL OR (o.transaction, o.id) > ($3::bigint::text::xid8, $4::uuid))
              AND ($5::text IS NULL OR u.external_id = $5)
              AND ($6::text IS NULL OR o.type = $6)
-             AND o.transaction < pg_snapshot_xmin(pg_current_snapshot())
+             AND o.transaction < $8::bigint::text::xid8
            ORDER BY o.transaction, o.id LIMIT $7"#,
         owner.realm,
         owner.livemode,
@@ -128,9 +137,34 @@ pub async fn list_messages(
         listing.external_id,
         listing.kind.map(MessageType::as_str),
         listing.limit,
+        open,
     )
     .fetch_all(&mut *tx)
     .await?;
     tx.commit().await?;
-    rows.into_iter().map(Message::try_from).collect()
+    let messages = rows.into_iter().map(Message::try_from);
+    let settled = Position {
+        transaction: open - 1,
+        id: Uuid::max(),
+    };
+    Ok((messages.collect::<Result<_, _>>()?, settled))
+}
+
+/// Goes on where the messages of a restored database end, if this cluster's transactions have not come so far.
+pub(super) async fn continue_feed(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let moved = sqlx::query_scalar!(
+        r#"UPDATE outbox_feed SET ahead = ahead + 1 + last.place - outbox_place()::text::bigint
+           FROM (SELECT transaction::text::bigint AS place FROM outbox ORDER BY transaction DESC LIMIT 1) AS last
+           WHERE last.place >= outbox_place()::text::bigint
+           RETURNING ahead"#
+    )
+    .fetch_optional(connection)
+    .await?;
+    if let Some(ahead) = moved {
+        tracing::info!(
+            ahead,
+            "the database comes from elsewhere: messages go on where its last one stood"
+        );
+    }
+    Ok(())
 }

@@ -14,6 +14,8 @@ use super::{
 /// Whoever has so many that were given up need not know how many more.
 const MOST_COUNTED: i64 = 100_000;
 
+/// However many there are, a statement takes no more than this.
+const AT_ONCE: i64 = 1000;
 /// How long a message that waits behind another is put off, where there are many of them.
 const PUT_OFF: Duration = Duration::from_secs(5);
 
@@ -232,10 +234,15 @@ pub async fn list_deliveries_under_way(
     let mut tx = db.begin_planned().await?;
     let rows = sqlx::query_as!(
         WaitingDelivery,
-        r#"SELECT d.endpoint, d.message_id AS message, o.type AS kind, d.tries, d.failure,
+        r#"WITH waiting AS MATERIALIZED (
+               SELECT * FROM outbox_deliveries
+               WHERE dead_at IS NULL AND ($1::text IS NULL OR endpoint = $1) ORDER BY created_at LIMIT $2),
+           dead AS MATERIALIZED (
+               SELECT * FROM outbox_deliveries
+               WHERE dead_at IS NOT NULL AND ($1::text IS NULL OR endpoint = $1) ORDER BY created_at LIMIT $2)
+           SELECT d.endpoint AS "endpoint!", d.message_id AS "message!", o.type AS kind, d.tries AS "tries!", d.failure,
                   d.dead_at IS NOT NULL AS "dead!"
-           FROM outbox_deliveries d JOIN outbox o ON o.id = d.message_id
-           WHERE $1::text IS NULL OR d.endpoint = $1
+           FROM (SELECT * FROM waiting UNION ALL SELECT * FROM dead) d JOIN outbox o ON o.id = d.message_id
            ORDER BY d.created_at, d.endpoint, d.user_id, d.sequence LIMIT $2"#,
         endpoint,
         limit,
@@ -246,28 +253,74 @@ pub async fn list_deliveries_under_way(
     Ok(rows)
 }
 
-/// Delivers messages to an endpoint once more, whether it has them or not: those from one to another, both included, in
-/// the order in which they are fetched. Gives how many.
-pub async fn replay_deliveries(
-    db: &Db,
-    endpoint: &str,
-    first: Uuid,
-    last: Uuid,
-) -> Result<u64, StoreError> {
-    let done = sqlx::query!(
-        r#"INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
-           SELECT $1, o.user_id, o.sequence, o.id FROM outbox o
-           WHERE (o.transaction, o.id) >= (SELECT f.transaction, f.id FROM outbox f WHERE f.id = $2)
-             AND (o.transaction, o.id) <= (SELECT l.transaction, l.id FROM outbox l WHERE l.id = $3)
-           ON CONFLICT (endpoint, user_id, sequence) DO UPDATE
-           SET tries = 0, due_at = now(), dead_at = NULL, failure = NULL"#,
-        endpoint,
-        first,
-        last,
-    )
-    .execute(db.pool())
-    .await?;
-    Ok(done.rows_affected())
+/// Which messages are delivered once more.
+#[derive(Clone, Copy, Debug)]
+pub struct Replay<'a> {
+    /// Where.
+    pub endpoint: &'a str,
+    /// From this one on, in the order in which they are fetched.
+    pub first: Uuid,
+    /// To this one.
+    pub last: Uuid,
+    /// Only those of these types.
+    pub kinds: Option<&'a [String]>,
+}
+
+/// Delivers messages to an endpoint once more, whether it has them or not. Gives how many.
+pub async fn replay_deliveries(db: &Db, replay: Replay<'_>) -> Result<u64, StoreError> {
+    let (mut done, mut after) = (0, None::<(i64, Uuid)>);
+    loop {
+        let step = sqlx::query!(
+            r#"WITH these AS MATERIALIZED (
+                   SELECT o.transaction, o.id, o.user_id, o.sequence, o.type FROM outbox o
+                   WHERE (o.transaction, o.id) >= (SELECT f.transaction, f.id FROM outbox f WHERE f.id = $2)
+                     AND (o.transaction, o.id) <= (SELECT l.transaction, l.id FROM outbox l WHERE l.id = $3)
+                     AND ($4::bigint IS NULL OR (o.transaction, o.id) > ($4::bigint::text::xid8, $5::uuid))
+                   ORDER BY o.transaction, o.id LIMIT $7),
+               due AS (
+                   INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
+                   SELECT $1, user_id, sequence, id FROM these
+                   WHERE $6::text[] IS NULL OR type = ANY($6)
+                   ON CONFLICT (endpoint, user_id, sequence) DO UPDATE
+                   SET tries = 0, due_at = now(), dead_at = NULL, failure = NULL
+                   RETURNING 1)
+               SELECT transaction::text::bigint AS "transaction!", id, (SELECT count(*) FROM due) AS "due!"
+               FROM these ORDER BY transaction DESC, id DESC LIMIT 1"#,
+            replay.endpoint,
+            replay.first,
+            replay.last,
+            after.map(|after| after.0),
+            after.map(|after| after.1),
+            replay.kinds,
+            AT_ONCE,
+        )
+        .fetch_optional(db.pool())
+        .await?;
+        let Some(step) = step else {
+            return Ok(done);
+        };
+        done += u64::try_from(step.due).unwrap_or(0);
+        after = Some((step.transaction, step.id));
+    }
+}
+
+/// Leaves untold what an endpoint has not taken, also what was given up. Gives how much that was.
+pub async fn drop_deliveries(db: &Db, endpoint: &str) -> Result<u64, StoreError> {
+    let mut all = 0;
+    loop {
+        let dropped = sqlx::query!(
+            r#"DELETE FROM outbox_deliveries WHERE (endpoint, user_id, sequence) IN (
+                   SELECT endpoint, user_id, sequence FROM outbox_deliveries WHERE endpoint = $1 LIMIT $2)"#,
+            endpoint,
+            AT_ONCE,
+        )
+        .execute(db.pool())
+        .await?;
+        if dropped.rows_affected() == 0 {
+            return Ok(all);
+        }
+        all += dropped.rows_affected();
+    }
 }
 
 /// Age in seconds of the oldest message that waits for an endpoint, and how many were given up, as far as that is counted.

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    process::Output,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -115,6 +116,8 @@ async fn hear(State((heard, manner)): State<Heard>, headers: HeaderMap, body: St
 struct Scene {
     world: World,
     gateway: Gateway,
+    /// `WEBHOOK_ENDPOINTS`.
+    endpoints: String,
 }
 
 impl Scene {
@@ -123,7 +126,11 @@ impl Scene {
         let endpoints = endpoints.to_string();
         let settings = [&[("WEBHOOK_ENDPOINTS", endpoints.as_str())], settings].concat();
         let gateway = Gateway::with(&world.db, &world.sandbox.base, &settings).await;
-        Self { world, gateway }
+        Self {
+            world,
+            gateway,
+            endpoints,
+        }
     }
 
     async fn telling(receiver: &Receiver) -> Self {
@@ -183,18 +190,20 @@ impl Scene {
     /// An operator has messages delivered once more.
     fn replay(&self, first: Uuid, last: Uuid) {
         let name = |id: Uuid| format!("msg_{}", id.simple());
-        let folder = tempfile::tempdir().unwrap();
-        let database = [("DATABASE_URL", self.world.db.url())];
-        let words = [
-            "messages",
-            "replay",
-            "--endpoint",
-            "shop",
-            &name(first),
-            &name(last),
-        ];
-        let done = program::run(&words, &database, folder.path());
+        let words = ["replay", "--endpoint", "shop", &name(first), &name(last)];
+        let done = self.messages(&words);
         assert!(done.status.success(), "{done:?}");
+    }
+
+    /// `verigate messages`, with the server's settings.
+    fn messages(&self, words: &[&str]) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = [
+            ("DATABASE_URL", self.world.db.url()),
+            ("WEBHOOK_ENDPOINTS", &self.endpoints),
+            OURS,
+        ];
+        program::run(&[&["messages"], words].concat(), &settings, folder.path())
     }
 
     async fn waiting(&self) -> i64 {
@@ -433,4 +442,72 @@ async fn a_delivery_whose_worker_was_killed_is_taken_over_at_once() {
     assert!(is_held, "nobody waited for the claim to run out");
     assert_eq!(numbers(&heard, "ada"), [1, 1, 2]);
     assert_eq!(heard[0].body, heard[1].body, "the same message once more");
+}
+
+#[tokio::test]
+async fn a_range_is_replayed_as_far_as_the_endpoint_wants_to_hear_of_it() {
+    let receiver = Receiver::start(Manner::Takes).await;
+    let mut shop = receiver.endpoint(&[SECRET]);
+    shop["events"] = json!(["user.status_changed"]);
+    let scene = Scene::with(&json!({"shop": shop}), &[OURS]).await;
+    // More than one statement takes.
+    for n in 0..3 {
+        scene.changes(&format!("p{n}"), 2).await;
+    }
+    let many = "INSERT INTO outbox (id, user_id, sequence, livemode, type, data)
+        SELECT gen_random_uuid(), u.id, u.sequence + n, false,
+               CASE n % 2 WHEN 0 THEN 'verification.canceled' ELSE 'user.status_changed' END, o.data
+        FROM users u JOIN outbox o ON o.user_id = u.id AND o.sequence = 1, generate_series(1, 1000) n";
+    sqlx::query(many).execute(scene.pool()).await.unwrap();
+    scene.all_taken().await;
+    let before = receiver.heard().len();
+    let ends: (Uuid, Uuid) = sqlx::query_as(
+        "SELECT (array_agg(id ORDER BY transaction, id))[1],
+                (array_agg(id ORDER BY transaction DESC, id DESC))[1] FROM outbox",
+    )
+    .fetch_one(scene.pool())
+    .await
+    .unwrap();
+    scene.replay(ends.0, ends.1);
+    scene.all_taken().await;
+    let wanted: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM outbox WHERE type = 'user.status_changed'")
+            .fetch_one(scene.pool())
+            .await
+            .unwrap();
+    let heard = receiver.heard();
+    let since = &heard[before..];
+    assert_eq!(i64::try_from(since.len()).unwrap(), wanted);
+    assert!(
+        since
+            .iter()
+            .all(|told| told.message()["type"] == "user.status_changed")
+    );
+}
+
+#[tokio::test]
+async fn messages_are_replayed_to_nobody_who_is_no_endpoint_and_dropped_for_one_that_is_no_more() {
+    let receiver = Receiver::start(Manner::Answers(500)).await;
+    let scene = Scene::telling(&receiver).await;
+    let many = scene.changes("ada", 1).await;
+    let first: Uuid = sqlx::query_scalar("SELECT id FROM outbox WHERE sequence = 1")
+        .fetch_one(scene.pool())
+        .await
+        .unwrap();
+    let name = format!("msg_{}", first.simple());
+    let done = scene.messages(&["replay", "--endpoint", "shpo", &name]);
+    assert!(!done.status.success(), "{done:?}");
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        said.contains("shpo") && said.contains("it names: shop"),
+        "{said}"
+    );
+    assert_eq!(scene.waiting().await, many);
+    sqlx::query("UPDATE outbox_deliveries SET endpoint = 'gone'")
+        .execute(scene.pool())
+        .await
+        .unwrap();
+    let done = scene.messages(&["drop", "--endpoint", "gone"]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(scene.waiting().await, 0);
 }

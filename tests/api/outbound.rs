@@ -25,7 +25,7 @@ use verigate::{
     clock::Clock,
     config::{Config, Mode},
     jobs::{NameServer, Outbox},
-    store::{self, Db, Worker},
+    store::{self, Db, Replay, Worker},
 };
 
 use crate::{
@@ -673,9 +673,13 @@ impl Waiting {
             .await
             .unwrap();
         let db = store::connect(&scene.world.db.url().to_owned().into(), 4).unwrap();
-        store::replay_deliveries(&db, "shop", first, first)
-            .await
-            .unwrap();
+        let replay = Replay {
+            endpoint: "shop",
+            first,
+            last: first,
+            kinds: None,
+        };
+        store::replay_deliveries(&db, replay).await.unwrap();
         let worker = Worker::start(&db).await.unwrap();
         Self { scene, db, worker }
     }

@@ -73,9 +73,8 @@ pub(crate) struct EventPage {
     data: Vec<Event>,
     /// Are there more already?
     has_more: bool,
-    /// Ask with it for whatever comes after these, now or later; null while there has been nothing.
-    #[schema(required)]
-    next_cursor: Option<String>,
+    /// Ask with it for whatever comes after these, now or later; also where there is nothing yet.
+    next_cursor: String,
 }
 
 /// Which events.
@@ -163,8 +162,8 @@ impl From<Message> for Event {
 
 /// What happened, oldest first
 ///
-/// Read on with `next_cursor`: no event is ever missed, and none comes twice. Events are told a moment after they
-/// happened, once nothing can come before them any more.
+/// Read on with `next_cursor`: no event is ever missed, and none comes twice. Those about one person come by their
+/// `sequence`. Events are told a moment after they happened, once nothing can come before them any more.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events",
     params(EventFilter),
@@ -201,12 +200,14 @@ pub(crate) async fn list_events(
         limit: i64::from(limit) + 1,
     };
     let messages = store::list_messages(&backend.db, backend.owner(), listing);
-    let mut messages = read(messages).await?;
+    let (mut messages, settled) = read(messages).await?;
     let has_more = messages.len() > usize::from(limit);
     messages.truncate(limit.into());
-    let last = messages.last().map(|message| Cursor(message.position));
+    // What was not asked for need not be gone past again.
+    let last = messages.last().filter(|_| has_more);
+    let next = last.map_or(settled, |message| message.position);
     Ok(Json(EventPage {
-        next_cursor: last.or(after).map(|cursor| cursor.to_string()),
+        next_cursor: Cursor(next).to_string(),
         has_more,
         data: messages.into_iter().map(Into::into).collect(),
     }))
