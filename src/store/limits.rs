@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Db, StoreError, Tx, budget::LOCK_OF_NETWORKS};
+use super::{Call, Db, StoreError, Tx, budget::LOCK_OF_NETWORKS};
 use crate::domain::{AttemptId, Network, Person, UserId};
 
 /// What counts against a person, and what stands for their attempt.
@@ -95,17 +95,36 @@ pub async fn view_usage(tx: &mut Tx, user: UserId, livemode: bool) -> Result<Usa
     find_usage(tx, user, attempt, livemode).await
 }
 
-/// Allows a person one attempt beyond the limits. None if we have not met them.
-pub async fn allow_attempt(db: &Db, person: &Person) -> Result<Option<UserId>, StoreError> {
-    let id = sqlx::query_scalar!(
-        r#"UPDATE users SET extra_attempts = extra_attempts + 1
-           WHERE realm = $1 AND external_id = $2 RETURNING id"#,
+/// Allows a person one attempt beyond the limits, and notes with it that this call did so. None if we have not met them.
+pub async fn allow_attempt(
+    db: &Db,
+    person: &Person,
+    call: Option<Call<'_>>,
+) -> Result<Option<UserId>, StoreError> {
+    let row = sqlx::query!(
+        r#"WITH known AS (
+               SELECT id FROM users WHERE realm = $1 AND external_id = $2),
+           noted AS (
+               UPDATE idempotency_keys SET resource_id = known.id FROM known
+               WHERE api_key_id = $3 AND key_hash = $4 AND holder = $5 AND resource_id IS NULL RETURNING 1),
+           allowed AS (
+               UPDATE users SET extra_attempts = extra_attempts + 1
+               WHERE id IN (SELECT id FROM known) AND ($3::uuid IS NULL OR EXISTS (SELECT FROM noted))
+               RETURNING id)
+           SELECT known.id, EXISTS (SELECT FROM allowed) AS "allowed!" FROM known"#,
         person.realm,
         person.external_id,
+        call.map(|call| call.api_key),
+        call.map(|call| &call.key[..]),
+        call.map(|call| call.holder),
     )
     .fetch_optional(db.pool())
     .await?;
-    Ok(id.map(UserId))
+    match row {
+        // Another request does it.
+        Some(row) if !row.allowed => Err(StoreError::moved()),
+        row => Ok(row.map(|row| UserId(row.id))),
+    }
 }
 
 /// Uses one attempt that the operator allowed a locked person.

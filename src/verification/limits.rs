@@ -8,7 +8,7 @@ use std::{net::IpAddr, time::Duration};
 use super::{StartError, Verifier};
 use crate::{
     domain::{AttemptId, Budget, Network, Person, UserId},
-    store::{self, LockedUser, NetworkKey, NewReservation, StoreError, Tx, Usage},
+    store::{self, Call, LockedUser, NetworkKey, NewReservation, StoreError, Tx, Usage},
 };
 
 /// The limits that guard money. `None` is no limit.
@@ -92,12 +92,17 @@ pub struct Outlook {
 }
 
 impl Verifier {
-    /// Allows a person one attempt beyond the limits of attempts. None if we have not met them.
+    /// Allows a person one attempt beyond the limits of attempts, as this call, if it has a key. None if we have not met
+    /// them.
     ///
     /// # Errors
-    /// When the database cannot be asked.
-    pub async fn allow_attempt(&self, person: &Person) -> Result<Option<UserId>, StoreError> {
-        store::allow_attempt(&self.db, person).await
+    /// When the database cannot be asked, or another request has taken the call's key over.
+    pub async fn allow_attempt(
+        &self,
+        person: &Person,
+        call: Option<Call<'_>>,
+    ) -> Result<Option<UserId>, StoreError> {
+        store::allow_attempt(&self.db, person, call).await
     }
 
     /// What a start would come to, for somebody we have met or, without an id, have not. It promises nothing: the start

@@ -5,14 +5,17 @@ use std::{net::IpAddr, time::Duration};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 use verigate::{
-    domain::{Allowance, Budget, Client, UserId},
+    domain::{Allowance, Budget, Client, Scope, UserId},
+    store::{self, Call, Repeat},
     verification::{Limits, Outlook, StartError, StartRequest, Started, Tries, Verifier},
 };
 
 use crate::{
     sandbox::support::SESSIONS,
     support::eventually,
+    v1::make_key,
     world::{World, limited, no_limits, person, read},
 };
 
@@ -371,6 +374,42 @@ async fn attempts_are_counted_in_checks_and_end_for_the_day_and_for_good() {
 }
 
 #[tokio::test]
+async fn a_process_that_dies_after_it_allowed_an_attempt_has_noted_that_it_did() {
+    let shop = Shop::new(no_limits()).await;
+    let pool = shop.world.db.pool();
+    shop.start("ada").await.unwrap();
+    make_key(&shop.world, &[Scope::Manage]).await;
+    let api_key = sqlx::query_scalar("SELECT id FROM api_keys");
+    let db = store::connect(&shop.world.db.url().to_owned().into(), 1).unwrap();
+    let (api_key, (key, request)) = (api_key.fetch_one(pool).await.unwrap(), ([1; 32], [2; 32]));
+    let call = |holder| Call {
+        api_key,
+        key: &key,
+        request: &request,
+        holder,
+    };
+    let (first, second) = (call(Uuid::new_v4()), call(Uuid::new_v4()));
+    let claimed = store::claim_call(&db, first).await.unwrap();
+    assert_eq!(claimed, Repeat::First);
+    let allow = async |call| {
+        let process = shop.process();
+        process.allow_attempt(&person("ada"), Some(call)).await
+    };
+    let user = allow(first).await.unwrap().unwrap();
+    // It dies here, and its hold on the key runs out.
+    let later = "UPDATE idempotency_keys SET lease_until = now() - interval '1 second'";
+    sqlx::query(later).execute(pool).await.unwrap();
+    let repeated = store::claim_call(&db, second).await.unwrap();
+    assert_eq!(repeated, Repeat::Done(user.0));
+    // Nor does one that had slept for so long.
+    allow(first).await.unwrap_err();
+    assert_eq!(
+        shop.count("SELECT extra_attempts::bigint FROM users").await,
+        1
+    );
+}
+
+#[tokio::test]
 async fn an_attempt_the_operator_allows_is_used_once_however_many_click() {
     let shop = Shop::new(Limits {
         attempts_per_day: Some(1),
@@ -381,18 +420,21 @@ async fn an_attempt_the_operator_allows_is_used_once_however_many_click() {
     let spare = "SELECT extra_attempts::bigint FROM users";
     shop.try_in_vain("ada").await;
     let operator = shop.process();
-    let nobody = operator.allow_attempt(&person("nobody")).await.unwrap();
+    let nobody = operator
+        .allow_attempt(&person("nobody"), None)
+        .await
+        .unwrap();
     assert_eq!(nobody, None);
     assert!(
         operator
-            .allow_attempt(&person("ada"))
+            .allow_attempt(&person("ada"), None)
             .await
             .unwrap()
             .is_some()
     );
     assert!(
         operator
-            .allow_attempt(&person("ada"))
+            .allow_attempt(&person("ada"), None)
             .await
             .unwrap()
             .is_some()
@@ -440,7 +482,10 @@ async fn what_the_operator_allowed_waits_for_the_budget() {
     })
     .await;
     shop.try_in_vain("ada").await;
-    shop.process().allow_attempt(&person("ada")).await.unwrap();
+    shop.process()
+        .allow_attempt(&person("ada"), None)
+        .await
+        .unwrap();
     closed(shop.start("ada").await);
     let spare = "SELECT extra_attempts::bigint FROM users";
     assert_eq!(shop.count(spare).await, 1);

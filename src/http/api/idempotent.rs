@@ -52,7 +52,8 @@ pub(super) struct Claimed {
     key: Option<Held>,
 }
 
-struct Held {
+#[derive(Clone)]
+pub(super) struct Held {
     api_key: Uuid,
     key: [u8; 32],
     request: [u8; 32],
@@ -60,7 +61,7 @@ struct Held {
 }
 
 impl Held {
-    fn call(&self) -> Call<'_> {
+    pub(super) fn call(&self) -> Call<'_> {
         Call {
             api_key: self.api_key,
             key: &self.key,
@@ -114,10 +115,15 @@ impl IdempotencyKey {
 }
 
 impl Claimed {
+    /// The key, for work that notes by itself what it made.
+    pub(super) fn held(&self) -> Option<Held> {
+        self.key.clone()
+    }
+
     /// Does the work to its end, even if the caller hangs up, and notes what it made.
     ///
     /// A process that dies between the work and the note leaves the key to run out, and the repeated call does the
-    /// work again: whatever a call makes must be harmless as long as nobody was told of it.
+    /// work again: whatever a call makes must be harmless as long as nobody was told of it, or be noted with it.
     pub(super) async fn run<T, F>(self, work: F, id: fn(&T) -> Uuid) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -9,7 +9,7 @@ use axum::{
 
 use super::{
     Backend,
-    idempotent::{IdempotencyKey, REPLAYED, Turn, YES},
+    idempotent::{Held, IdempotencyKey, REPLAYED, Turn, YES},
     input::{UserId, VerificationId},
     key::{ApiKey, Manage},
     problem::Problem,
@@ -96,8 +96,11 @@ pub(crate) async fn allow_attempt(
     match idempotency.claim(&backend, key.id(), &request).await? {
         Turn::First(claimed) => {
             let (verifier, person) = (backend.verifier.clone(), backend.person(user_id));
+            // An attempt that a process allowed before it died must not be allowed again.
+            let held = claimed.held();
             let work = async move {
-                let known = verifier.allow_attempt(&person).await?;
+                let call = held.as_ref().map(Held::call);
+                let known = verifier.allow_attempt(&person, call).await?;
                 known.ok_or(Error::NotFound)
             };
             // It has no id of its own. The person's lets the call be forgotten with them.
