@@ -9,6 +9,10 @@
   let timer;
   let pause = SOON;
   let swapping = false;
+  let ended = false;
+
+  // What can only be passing is followed to its end; the rest may stay as it is.
+  const goesOn = () => shown() && (!ended || shown().dataset.follows === "until-settled");
 
   function isNews({ status, last_error: error }) {
     const known = shown().dataset;
@@ -66,16 +70,17 @@
     } catch {
       // The network comes back, or the person leaves.
     }
-    if (shown() && source.readyState === EventSource.CLOSED) askLater();
+    if (goesOn() && source.readyState === EventSource.CLOSED) askLater();
   }
 
   function follow() {
     source = new EventSource("/status/stream");
     source.addEventListener("status", (event) => hear(JSON.parse(event.data)));
-    // No more will come on this stream. What can only be passing is asked for; the rest may stay as it is.
+    // No more will come on this stream.
     source.addEventListener("end", () => {
+      ended = true;
       source.close();
-      if (shown()?.dataset.follows === "until-settled") askLater();
+      if (goesOn()) askLater();
     });
     // A lost connection the browser restores by itself; closed means that it has given up.
     source.onerror = () => source.readyState === EventSource.CLOSED && askLater();

@@ -40,6 +40,8 @@ const RECOVER: Duration = Duration::from_secs(2);
 
 /// The one kind of event: a state.
 const STATUS_EVENT: &str = "status";
+/// Says that nothing more is to be heard, so that the browser does not come back for it.
+const END_EVENT: &str = "end";
 
 /// What `/status` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -178,9 +180,15 @@ struct Live {
 impl Live {
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
         let first = event(&self.told).retry(RETRY);
-        let later = stream::unfold(self, |mut live| async move {
-            let event = live.next().await?;
-            Some((event, live))
+        let later = stream::unfold(Some(self), |live| async move {
+            let mut live = live?;
+            if let Some(event) = live.next().await {
+                return Some((event, Some(live)));
+            }
+            let has_ended = live.is_over || Instant::now() >= live.until;
+            // Browsers tell their page of no event without data.
+            let end = Event::default().event(END_EVENT).data("over");
+            has_ended.then_some((end, None))
         });
         stream::iter([first]).chain(later).map(Ok)
     }

@@ -12,6 +12,8 @@ use crate::{
 pub(crate) struct Stream {
     answer: Response,
     text: String,
+    /// It was said that nothing more is to be heard.
+    ended: bool,
 }
 
 impl Stream {
@@ -22,6 +24,7 @@ impl Stream {
         Self {
             answer,
             text: String::new(),
+            ended: false,
         }
     }
 
@@ -32,8 +35,9 @@ impl Stream {
                 rest.clone_into(&mut self.text);
                 let data = event.lines().find_map(|line| line.strip_prefix("data: "));
                 match data {
+                    Some(_) if event.contains("event: end") => self.ended = true,
                     Some(data) => {
-                        assert!(event.contains("event: status"), "{event}");
+                        assert!(!self.ended && event.contains("event: status"), "{event}");
                         return Some(serde_json::from_str(data).unwrap());
                     }
                     None => continue,
@@ -91,6 +95,7 @@ async fn a_stream_tells_every_change_and_ends_with_the_verdict() {
     server.tell("evt_2", id, "verified", None).await;
     assert_eq!(stream.next().await.unwrap()["status"], "verified");
     assert_eq!(stream.next().await, None);
+    assert!(stream.ended);
 }
 
 #[tokio::test]
@@ -157,6 +162,7 @@ async fn a_stream_that_begins_after_the_verdict_says_it_and_ends() {
     let mut stream = Stream::open(&server).await;
     assert_eq!(stream.next().await.unwrap()["status"], "verified");
     assert_eq!(stream.next().await, None);
+    assert!(stream.ended);
 }
 
 #[tokio::test]
@@ -166,6 +172,7 @@ async fn streams_end_when_the_process_closes() {
     assert_eq!(stream.next().await.unwrap()["status"], "none");
     server.life.close();
     assert_eq!(stream.next().await, None);
+    assert!(!stream.ended, "the browser goes to another process");
 }
 
 #[tokio::test]
