@@ -189,7 +189,7 @@ impl Error {
                 "This request did not come from a page of this server. Open the page and try again."
             }
             Self::Forbidden("attempts_exhausted") => {
-                "Every attempt is used. Support will look into it and can allow another."
+                "Every attempt is used. Support can allow another."
             }
             Self::Unavailable {
                 code: "budget_exhausted",

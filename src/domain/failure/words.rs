@@ -38,9 +38,9 @@ pub(super) const UNKNOWN: Failure = Failure {
 pub(super) const TRIES_USED: Failure = Failure {
     codes: &[],
     heading: "You have used all your tries",
-    reason: "We could not verify you so far. We will look into it.",
+    reason: "We could not verify you so far, and the number of tries is limited.",
     tips: [
-        "If you cannot wait, contact help and ask for another try.",
+        "Contact help and ask for another try.",
         "Say which document you used, and do not send a picture of it.",
     ],
     retry: Retry::No,
