@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{PgConnection, query_scalar};
+use sqlx::{Executor as _, PgConnection, query_scalar};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
     converge::lost,
     machine::{Machine, Server},
     plan::Plan,
+    receiver::{Receiver, Told},
+    rolling::all_told,
     sender::Run,
     tables::{self, Hash},
 };
@@ -44,18 +46,23 @@ pub(crate) struct Survived {
     pub(crate) calm: Vec<Hash>,
     /// Rows that only one of them has.
     pub(crate) differences: Vec<String>,
-    pub(crate) messages: i64,
+    /// What reached the application's endpoint.
+    pub(crate) told: Told,
     /// People whose messages are not numbered from one without a gap, or whose last one does not say what they are; and
     /// those told of whom there are none.
     pub(crate) wrongly_told: i64,
-    /// Attempts whose history does not end with what they are; and those noted that there are none of.
+    /// Attempts whose history does not end with what they are, or has a line that does not begin where the one before ended;
+    /// and those noted that there are none of.
     pub(crate) wrongly_noted: i64,
 }
 
 /// Delivers every event several times while things die, and compares with the same events in order, one by one.
 pub(crate) async fn crash(machine: &mut Machine, deliveries: u32, faults: Faults) -> Survived {
     let plan = Plan::of_events(deliveries / COPIES);
-    let mut server = Server::start(&machine.database("crashed").await, &[]).await;
+    let receiver = Receiver::start().await;
+    let settings = receiver.settings();
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let mut server = Server::start(&machine.database("crashed").await, &settings).await;
     plan.seed(&mut machine.connect("crashed").await).await;
     let order = plan.shuffled(COPIES, 2);
     let deliveries = order.len();
@@ -70,6 +77,7 @@ pub(crate) async fn crash(machine: &mut Machine, deliveries: u32, faults: Faults
     let last = Instant::now();
     sending.await.unwrap();
     let drained_in = last.elapsed();
+    all_told(&mut machine.connect("crashed").await).await;
 
     let calm = Server::start(&machine.database("calm").await, &[]).await;
     plan.seed(&mut machine.connect("calm").await).await;
@@ -83,6 +91,7 @@ pub(crate) async fn crash(machine: &mut Machine, deliveries: u32, faults: Faults
         machine.connect("calm").await,
     );
     let (answered_not_now, broken_off) = run.failures();
+    assert_judges_can_fail(&mut db).await;
     Survived {
         deliveries,
         in_flight,
@@ -93,7 +102,7 @@ pub(crate) async fn crash(machine: &mut Machine, deliveries: u32, faults: Faults
         stormed: tables::hashes(&mut db).await,
         calm: tables::hashes(&mut reference).await,
         differences: tables::differences(&mut db, &mut reference).await,
-        messages: messages(&mut db).await,
+        told: receiver.compare(&mut db).await,
         wrongly_told: wrongly_told(&mut db).await,
         wrongly_noted: wrongly_noted(&mut db).await,
     }
@@ -133,9 +142,34 @@ async fn break_things(
     in_flight
 }
 
-async fn messages(db: &mut PgConnection) -> i64 {
-    let count = query_scalar("SELECT count(*) FROM outbox");
-    count.fetch_one(db).await.unwrap()
+/// A judge that nobody can fail before proves nothing.
+async fn assert_judges_can_fail(db: &mut PgConnection) {
+    let before = tables::hashes(db).await;
+    for (what, spoil) in [
+        (
+            "a message lost",
+            "DELETE FROM outbox WHERE id = (SELECT id FROM outbox WHERE sequence = 1 LIMIT 1)",
+        ),
+        (
+            "a change noted twice",
+            "INSERT INTO verification_history (verification_id, from_status, to_status, cause)
+             SELECT verification_id, from_status, to_status, cause FROM verification_history
+             WHERE from_status <> to_status LIMIT 1",
+        ),
+        (
+            "a report lost",
+            "DELETE FROM verification_reports
+             WHERE report_id = (SELECT report_id FROM verification_reports LIMIT 1)",
+        ),
+    ] {
+        db.execute("BEGIN").await.unwrap();
+        let spoilt = db.execute(spoil).await.unwrap();
+        assert_eq!(spoilt.rows_affected(), 1, "{what}");
+        let is_noticed = wrongly_told(db).await + wrongly_noted(db).await > 0
+            || tables::hashes(db).await != before;
+        db.execute("ROLLBACK").await.unwrap();
+        assert!(is_noticed, "nobody notices {what}");
+    }
 }
 
 async fn wrongly_told(db: &mut PgConnection) -> i64 {
@@ -156,9 +190,15 @@ async fn wrongly_noted(db: &mut PgConnection) -> i64 {
     query_scalar(
         "WITH noted AS (
              SELECT verification_id, (array_agg(to_status ORDER BY id DESC))[1] AS status
-             FROM verification_history WHERE to_status IS NOT NULL GROUP BY verification_id)
+             FROM verification_history WHERE to_status IS NOT NULL GROUP BY verification_id),
+         torn AS (
+             SELECT DISTINCT verification_id FROM (
+                 SELECT verification_id, from_status,
+                        lag(to_status) OVER (PARTITION BY verification_id ORDER BY id) AS before
+                 FROM verification_history) lines
+             WHERE from_status IS DISTINCT FROM before)
          SELECT count(*) FROM verifications v FULL JOIN noted n ON n.verification_id = v.id
-         WHERE v.id IS NULL OR n.status IS DISTINCT FROM v.status",
+         WHERE v.id IS NULL OR n.status IS DISTINCT FROM v.status OR v.id IN (SELECT verification_id FROM torn)",
     )
     .fetch_one(db)
     .await

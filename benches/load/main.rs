@@ -89,7 +89,8 @@ fn main() -> ExitCode {
                 of_the_server: 20,
                 of_postgres: 5,
             };
-            run(show_crash(number.unwrap_or(100_000), faults));
+            let soon = Duration::from_secs(10);
+            run(show_crash(number.unwrap_or(100_000), faults, soon));
         }
         Some("heal") => run(show_heal(number.unwrap_or(1000), Durability::Durable)),
         Some("speed") => run(speed::speed(
@@ -130,7 +131,7 @@ fn test() -> ExitCode {
                     of_the_server: 4,
                     of_postgres: 2,
                 };
-                run(show_crash(20_000, faults));
+                run(show_crash(20_000, faults, PATIENCE));
                 Ok(())
             },
         ),
@@ -197,7 +198,8 @@ async fn show_converge(deliveries: u32, copies: u32, durability: Durability) {
     assert_eq!(came.lost, 0);
 }
 
-async fn show_crash(deliveries: u32, faults: Faults) {
+/// `soon` is how long what is left may take after the last death.
+async fn show_crash(deliveries: u32, faults: Faults, soon: Duration) {
     let mut machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
     let came: Survived = crash(&mut machine, deliveries, faults).await;
@@ -213,13 +215,16 @@ async fn show_crash(deliveries: u32, faults: Faults) {
     );
     compare(&came.stormed, &came.calm, &came.differences);
     println!(
-        "acknowledged and lost: {}; messages: {}, people told wrongly: {}, attempts noted wrongly: {}",
-        came.lost, came.messages, came.wrongly_told, came.wrongly_noted
+        "acknowledged and lost: {}; people told wrongly: {}, attempts noted wrongly: {}; {:?}",
+        came.lost, came.wrongly_told, came.wrongly_noted, came.told
     );
     assert_eq!(
         (came.lost, came.wrongly_told, came.wrongly_noted),
         (0, 0, 0)
     );
+    assert_eq!((came.told.lost, came.told.out_of_order), (0, 0));
+    assert!(came.told.messages > 0, "nothing was to be told");
+    assert!(came.drained_in < soon, "what was left took long");
 }
 
 async fn show_heal(people: u32, durability: Durability) {
@@ -238,6 +243,7 @@ async fn show_heal(people: u32, durability: Durability) {
     assert_eq!(came.sessions, people as usize);
     assert!(came.wrong > 0 && came.took < heal::WITHIN);
     assert!(came.most_calls_in_a_second <= heal::CALLS_PER_SECOND);
+    assert_eq!(came.report["healed"].as_u64(), Some(came.wrong as u64));
     let listed = came.report["by_list"].as_u64();
     assert!(listed > Some(0) && came.report["by_event"].as_u64() > listed);
 }

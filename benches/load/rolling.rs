@@ -146,7 +146,7 @@ async fn kill_in_the_middle(
 }
 
 /// Waits until nothing waits for the application any more.
-async fn all_told(db: &mut PgConnection) {
+pub(crate) async fn all_told(db: &mut PgConnection) {
     let began = Instant::now();
     let waiting = "SELECT count(*) FROM outbox_deliveries";
     while query_scalar::<_, i64>(waiting)

@@ -54,6 +54,7 @@ pub(crate) async fn storm() {
     let again = deliver(run(these, SECRET), CONNECTIONS).await;
     println!("once more:               {}", show(&again));
     println!("times as fast:           {:.1}", again.rate / first.rate);
+    assert_eq!(count(&mut db).await, i64::try_from(DELIVERIES).unwrap());
 
     println!(
         "\n{GOOD_PACE} good deliveries a second, alone and among {BAD_PACE} that nobody signed"
@@ -74,6 +75,7 @@ pub(crate) async fn storm() {
     println!("among them:              {}", show(&among));
     println!("refused:                 {}", show(&forged));
     println!("rows: {written} for {GOOD} good deliveries");
+    assert_eq!(written, i64::try_from(GOOD).unwrap());
 
     println!("\none after the other");
     let lone = deliver(run(&rest[..LONE], SECRET), 1).await;
@@ -94,6 +96,7 @@ fn paced(mut run: Run, pace: f64) -> Run {
 async fn deliver(run: Run, connections: usize) -> Speed {
     let run = Arc::new(run);
     let took = run.deliver(connections).await;
+    assert_eq!(run.failures(), (0, 0), "503 answered, and broken off");
     Speed::of(&run.waits(), took)
 }
 
