@@ -14,7 +14,11 @@ CREATE FUNCTION outbox_place() RETURNS xid8 LANGUAGE sql STABLE AS $$
     SELECT (pg_current_xact_id()::text::bigint + ahead)::text::xid8 FROM outbox_feed
 $$;
 
-COMMENT ON FUNCTION outbox_place() IS 'Where a message of this transaction stands, unless one about its person stands there or later.';
+COMMENT ON FUNCTION outbox_place() IS 'Where a message of this transaction stands, unless one about its person stands later.';
+
+ALTER TABLE users ADD COLUMN told_at xid8;
+
+COMMENT ON COLUMN users.told_at IS 'Where the last message about this person stands; the next one stands no earlier.';
 
 ALTER TABLE outbox ALTER COLUMN transaction SET DEFAULT outbox_place();
 

@@ -146,12 +146,17 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
                INSERT INTO verification_history (verification_id, from_status, to_status, cause, at)
                SELECT UNNEST($21::uuid[]), UNNEST($22::text[]), UNNEST($23::text[]), UNNEST($24::text[]),
                       clock_timestamp()),
+           here AS MATERIALIZED (
+               SELECT outbox_place() AS place),
            derived AS (
                UPDATE users u SET status = p.status, verified_at = p.verified_at, sequence = p.sequence,
-                      updated_at = CASE WHEN u.status = p.status THEN u.updated_at ELSE clock_timestamp() END
-               FROM (SELECT UNNEST($25::uuid[]) AS id, UNNEST($26::text[]) AS status,
+                      updated_at = CASE WHEN u.status = p.status THEN u.updated_at ELSE clock_timestamp() END,
+                      -- Who locks a person last may have begun first. What is told of them stands in its own order.
+                      told_at = GREATEST(u.told_at, here.place)
+               FROM here, (SELECT UNNEST($25::uuid[]) AS id, UNNEST($26::text[]) AS status,
                             UNNEST($27::timestamptz[]) AS verified_at, UNNEST($34::bigint[]) AS sequence) AS p
-               WHERE u.id = p.id),
+               WHERE u.id = p.id
+               RETURNING u.id, u.told_at),
            reported AS (
                INSERT INTO verification_reports (report_id, verification_id, livemode, cost)
                SELECT UNNEST($28::text[]), UNNEST($29::uuid[]), UNNEST($30::boolean[]), $31
@@ -163,18 +168,14 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
                  AND COALESCE(r.spent_at, r.released_at) IS NULL
                  AND r.reports < (SELECT count(*) FROM verification_reports WHERE verification_id = r.verification_id)
                      + (SELECT count(*) FROM reported WHERE verification_id = r.verification_id)),
-           here AS MATERIALIZED (
-               SELECT outbox_place() AS place),
            told AS (
                INSERT INTO outbox (id, user_id, sequence, livemode, type, data, transaction)
                SELECT m.id, m.user_id, m.sequence, m.livemode, m.type, m.data::jsonb,
-                      -- Who locks a person last may have begun first. Messages about them stand in their own order.
-                      GREATEST(here.place, (SELECT o.transaction FROM outbox o
-                                            WHERE o.user_id = m.user_id AND o.sequence = m.after))
-               FROM here, (SELECT UNNEST($35::uuid[]) AS id, UNNEST($36::uuid[]) AS user_id,
-                                  UNNEST($37::bigint[]) AS sequence, UNNEST($38::boolean[]) AS livemode,
-                                  UNNEST($39::text[]) AS type, UNNEST($40::text[]) AS data,
-                                  UNNEST($44::bigint[]) AS after) AS m),
+                      COALESCE(derived.told_at, outbox_place())
+               FROM (SELECT UNNEST($35::uuid[]) AS id, UNNEST($36::uuid[]) AS user_id,
+                            UNNEST($37::bigint[]) AS sequence, UNNEST($38::boolean[]) AS livemode,
+                            UNNEST($39::text[]) AS type, UNNEST($40::text[]) AS data) AS m
+                    LEFT JOIN derived ON derived.id = m.user_id),
            sent AS (
                INSERT INTO outbox_deliveries (endpoint, user_id, sequence, message_id)
                SELECT d.endpoint, ($36::uuid[])[d.place], ($37::bigint[])[d.place], ($35::uuid[])[d.place]
@@ -231,7 +232,6 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
         &all(&due, |(place, _)| *place),
         &all(&due, |(_, endpoint)| *endpoint) as &[&str],
         &all(&news.over, |attempt| attempt.0),
-        &all(messages, |it| it.after),
     )
     .fetch_all(&mut **tx)
     .await?;

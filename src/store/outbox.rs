@@ -15,8 +15,6 @@ pub struct NewMessage {
     pub user: UserId,
     /// Its number among the messages about them.
     pub sequence: i64,
-    /// The number of the last one that is written already; it may be of a transaction that began later than this one.
-    pub after: i64,
     /// Of live or test mode.
     pub livemode: bool,
     /// What it is about.

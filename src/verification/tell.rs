@@ -64,7 +64,6 @@ impl Endpoints {
             Ok(Some(NewMessage {
                 user,
                 sequence: 0,
-                after: whose.sequence,
                 livemode: row.livemode,
                 kind,
                 data: store::encode(&WholeState::of(whose, state, row))?,
@@ -89,7 +88,11 @@ impl Endpoints {
         }
         let mut sequences = BTreeMap::new();
         for message in &mut messages {
-            let sequence = sequences.entry(message.user).or_insert(message.after);
+            let saved = held
+                .users
+                .get(&message.user)
+                .map_or(0, |user| user.sequence);
+            let sequence = sequences.entry(message.user).or_insert(saved);
             *sequence += 1;
             message.sequence = *sequence;
         }

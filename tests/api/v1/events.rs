@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use uuid::Uuid;
 use verigate::{
-    domain::{MessageType, UserId},
+    domain::{MessageType, PersonState, UserId, UserStatus},
     store::{self, NewMessage, News},
 };
 
@@ -252,13 +252,17 @@ async fn whoever_locks_a_person_last_is_told_of_last_though_it_began_first() {
     let late = |sequence| NewMessage {
         user: UserId(user),
         sequence,
-        after: last,
         livemode: false,
         kind: MessageType::Canceled,
         data: "{}".to_owned(),
         endpoints: Vec::new(),
     };
+    let state = PersonState {
+        status: UserStatus::Canceled,
+        verified_at_second: None,
+    };
     let news = News {
+        people: vec![(UserId(user), state, last + 2)],
         messages: vec![late(last + 1), late(last + 2)],
         ..News::default()
     };
