@@ -108,7 +108,9 @@ impl Verifier {
             Ok(reply) => self.save(session, &reply, act.cause()).await,
             Err(error) if error.is_missing() => self.note_gone(session, act).await,
             // Stripe says so in words only; the session itself tells why.
-            Err(error) if error.status() == Some(400) => self.explain(session, act, &error).await,
+            Err(error) if error.status() == Some(400) => {
+                self.explain(session, act, &error, priority).await
+            }
             Err(error) => Err(refusal(&error)),
         }
     }
@@ -132,10 +134,9 @@ impl Verifier {
         session: &SessionId,
         act: Act,
         refused: &StripeError,
+        priority: Priority,
     ) -> Result<(), ManageError> {
-        let read = self
-            .stripe
-            .retrieve_session(session.as_str(), Priority::Person);
+        let read = self.stripe.retrieve_session(session.as_str(), priority);
         let reply = match read.await {
             Ok(reply) => reply,
             Err(error) if error.is_missing() => return self.note_gone(session, act).await,
