@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use reqwest::StatusCode;
 use sqlx::Executor as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -10,7 +11,9 @@ use tokio::{
 use verigate::store::{self, MIGRATOR};
 
 use crate::{
+    deliveries::Delivery,
     dev::production,
+    observe::insert_attempt,
     process::Process,
     program::{Program, read_answer, request, run, send, working_folder},
     support::{database::TestDb, eventually},
@@ -86,10 +89,14 @@ async fn a_migration_that_waits_for_a_reader_keeps_nobody_else_waiting() {
 }
 
 #[tokio::test]
-async fn a_version_starts_and_is_ready_beside_the_schema_of_a_later_one() {
-    let (db, folder) = (TestDb::new().await, working_folder());
+async fn a_version_starts_and_works_beside_the_schema_of_a_later_one() {
+    let (world, folder) = (World::new().await, working_folder());
+    let db = &world.db;
     for statement in [
         "ALTER TABLE users ADD COLUMN of_a_later_version text",
+        "ALTER TABLE verifications ADD COLUMN of_a_later_version text NOT NULL DEFAULT 'unknown'",
+        "ALTER TABLE stripe_events ADD COLUMN of_a_later_version bigint",
+        "ALTER TABLE outbox ADD COLUMN of_a_later_version jsonb",
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (9999, 'of a later version', true, '\\x00', 0)",
     ] {
@@ -98,8 +105,12 @@ async fn a_version_starts_and_is_ready_beside_the_schema_of_a_later_one() {
     let variables = production(db.url(), &[]);
     let migrated = run(&["migrate"], &variables, folder.path());
     assert!(migrated.status.success(), "{migrated:?}");
-    let mut server = Program::start(&["serve"], &variables, folder.path());
-    becomes_ready(&mut server).await;
+    let process = Process::start(&world).await;
+    let attempt = insert_attempt(db.pool(), "ada").await.to_string();
+    let verified = Delivery::new("evt_1", "verified", 1_790_000_000, "vs_1").of_attempt(&attempt);
+    let verified = serde_json::from_slice(&verified.body()).unwrap();
+    assert_eq!(process.deliver(&verified).await, Some(StatusCode::OK));
+    assert_eq!(world.person().await, "verified");
 }
 
 #[tokio::test]
