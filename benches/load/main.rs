@@ -15,6 +15,7 @@ mod create;
 mod heal;
 mod idle;
 mod machine;
+mod others;
 mod outage;
 mod page;
 mod plan;

@@ -1,32 +1,24 @@
 //! How fast deliveries are taken: Verigate, a peer, and what Postgres alone can do, in turns on one machine.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Executor as _};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::time::sleep;
 use verigate::postgres::Durability;
 
 use crate::{
-    machine::{Machine, Server, Times, free_address},
+    machine::{Machine, Server, Times},
+    others::{OTHERS, Turn},
     plan::Plan,
     sender::Run,
 };
 
-const SECRET: &str = "whsec_load";
+pub(crate) const SECRET: &str = "whsec_load";
 /// How long each is measured in each round.
-const ROUND: Duration = Duration::from_secs(8);
+pub(crate) const ROUND: Duration = Duration::from_secs(8);
 /// More events than anybody takes in a round.
-const PLENTY: u32 = 400_000;
-/// The pools of all processes of a peer together: neither more nor fewer made it faster.
-const PEER_CONNECTIONS: usize = 16;
+pub(crate) const PLENTY: u32 = 400_000;
 
 /// Deliveries a second, and how long they waited.
 #[derive(Clone, Copy, Debug)]
@@ -80,75 +72,30 @@ pub(crate) async fn for_a_while(
 
 /// A database with everybody in it. What making it left to do is done.
 pub(crate) async fn populated(machine: &Machine, name: &str) -> String {
+    populated_after(machine, name, "").await
+}
+
+/// The same, with its tables changed first.
+pub(crate) async fn populated_after(machine: &Machine, name: &str, change: &'static str) -> String {
     let url = machine.database(name).await;
     let mut db = machine.connect(name).await;
+    db.execute(change).await.unwrap();
     Plan::of_events(PLENTY).seed_known(&mut db).await;
     db.execute("CHECKPOINT").await.unwrap();
     url
 }
 
-/// One or more processes of the peer; they end when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Peers(Vec<(Child, SocketAddr)>);
-
-impl Peers {
-    /// Starts them; returns when they listen.
-    pub(crate) async fn start(database: &str, processes: usize) -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer");
-        assert!(
-            folder.join("node_modules").exists(),
-            "install what the peer is made of first: (cd benches/peer && npm ci --ignore-scripts)"
-        );
-        let mut started = Vec::new();
-        for _ in 0..processes {
-            let address = free_address();
-            let child = Command::new("node")
-                .arg("server.mjs")
-                .current_dir(&folder)
-                .env("NODE_ENV", "production")
-                .env("DATABASE_URL", database)
-                .env("STRIPE_WEBHOOK_SECRET", SECRET)
-                .env("CONNECTIONS", (PEER_CONNECTIONS / processes).to_string())
-                .env("PORT", address.port().to_string())
-                .stdin(Stdio::null())
-                .spawn()
-                .unwrap();
-            started.push((child, address));
-        }
-        for (_, address) in &started {
-            while TcpStream::connect(address).await.is_err() {
-                sleep(Duration::from_millis(20)).await;
-            }
-        }
-        Self(started)
-    }
-
-    /// Where they listen.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().map(|&(_, address)| address).collect()
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        for (child, _) in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 /// What was written for an event, on average.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows {
-    events: i64,
-    history: i64,
-    messages: i64,
-    reports: i64,
+    pub(crate) events: i64,
+    pub(crate) history: i64,
+    pub(crate) messages: i64,
+    pub(crate) reports: i64,
 }
 
 impl Rows {
-    async fn of(machine: &Machine, database: &str) -> Self {
+    pub(crate) async fn of(machine: &Machine, database: &str) -> Self {
         let mut db = machine.connect(database).await;
         let mut count = async |table: &str| -> i64 {
             let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
@@ -163,16 +110,16 @@ impl Rows {
     }
 
     /// Whoever answered without writing would be the fastest.
-    fn assert_all_there(self, taken: usize) {
+    pub(crate) fn assert_all_there(self, taken: usize) {
         assert_eq!(self.events, i64::try_from(taken).unwrap());
     }
 
     /// How many so many rows are for a thousand events.
-    fn per_mille(self, rows: i64) -> i64 {
+    pub(crate) fn per_mille(self, rows: i64) -> i64 {
         rows * 1000 / self.events.max(1)
     }
 
-    fn show(self) -> String {
+    pub(crate) fn show(self) -> String {
         let Self {
             history,
             messages,
@@ -187,52 +134,6 @@ impl Rows {
     }
 }
 
-/// What Postgres commits in a second when it is asked for nothing but the rows of one event in each transaction, `as_many`
-/// as were written by somebody else.
-pub(crate) fn ceiling(machine: &Machine, database: &str, connections: usize, as_many: Rows) -> f64 {
-    let more = as_many.messages - as_many.history;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer/ceiling.sql");
-    let url = machine.url(database);
-    let people = Plan::of_events(PLENTY).people();
-    let said = Command::new(program("pgbench"))
-        .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--client"])
-        .arg(connections.to_string())
-        .arg("--time")
-        .arg(ROUND.as_secs().to_string())
-        .arg(format!("--define=people={people}"))
-        .arg(format!(
-            "--define=changes={}",
-            as_many.per_mille(as_many.history)
-        ))
-        .arg(format!("--define=more={}", as_many.per_mille(more)))
-        .arg(format!(
-            "--define=reported={}",
-            as_many.per_mille(as_many.reports)
-        ))
-        .arg("--file")
-        .arg(script)
-        .arg(url)
-        .output()
-        .unwrap();
-    let words = String::from_utf8_lossy(&said.stdout);
-    let tps = words.lines().find_map(|line| line.strip_prefix("tps = "));
-    let tps = tps.and_then(|it| it.split_whitespace().next()?.parse().ok());
-    tps.unwrap_or_else(|| panic!("{words}{}", String::from_utf8_lossy(&said.stderr)))
-}
-
-/// Debian keeps it beside the server, off the path.
-fn program(name: &str) -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let installed = versions.map(|version| version.path().join("bin").join(name));
-    installed
-        .filter(|path| path.exists())
-        .max()
-        .unwrap_or_else(|| name.into())
-}
-
 /// Everybody in turns, and compared within each round, since the machine may be another one in the next.
 pub(crate) async fn speed(connections: usize, rounds: u64) {
     let machine = Machine::start(Durability::Durable);
@@ -242,53 +143,32 @@ pub(crate) async fn speed(connections: usize, rounds: u64) {
         "{connections} connections, {rounds} rounds of {} s each\n",
         ROUND.as_secs()
     );
-    let mut times = [const { Vec::new() }; 3];
+    let mut times = [const { Vec::new() }; OTHERS.len()];
     for round in 0..rounds {
         let name = |who: &str| format!("{who}_{connections}_{round}");
         let database = populated(&machine, &name("ours")).await;
         let events = Plan::of_events(PLENTY).shuffled(1, round);
-        let (ours, rows) = ours(&machine, &name("ours"), &database, connections, events).await;
+        let (speed, ours) = ours(&machine, &name("ours"), &database, connections, events).await;
         machine.drop_database(&name("ours")).await;
-        let [of_peer, of_peers, of_ceiling] = &mut times;
-        for (processes, times) in [(1, of_peer), (2, of_peers)] {
-            let peer = name(&format!("peer{processes}"));
-            let database = populated(&machine, &peer).await;
-            let peers = Peers::start(&database, processes).await;
-            // From all events it would have got only to where nearly every one is its session's first news, and changes
-            // most.
-            let mut events = Plan::of_events(PLENTY).shuffled_tenth(round);
-            let before = events.len();
-            let speed = for_a_while(peers.addresses(), connections, &mut events, None).await;
-            let rows = Rows::of(&machine, &peer).await;
-            rows.assert_all_there(before - events.len());
-            println!(
-                "peer, {processes} process(es)      {}  {}",
-                show(&speed),
-                rows.show()
-            );
-            times.push(ours.rate / speed.rate);
-            drop(peers);
-            machine.drop_database(&peer).await;
+        for (n, (other, times)) in OTHERS.iter().zip(&mut times).enumerate() {
+            let name = name(&format!("other{n}"));
+            let turn = Turn {
+                connections,
+                round,
+                ours,
+            };
+            let rate = other.rate(&machine, &name, turn).await;
+            times.push(speed.rate / rate);
+            machine.drop_database(&name).await;
         }
-        populated(&machine, &name("ceiling")).await;
-        let mut db = machine.connect(&name("ceiling")).await;
-        db.execute("CREATE SEQUENCE ceiling_sequence")
-            .await
-            .unwrap();
-        let tps = ceiling(&machine, &name("ceiling"), connections, rows);
-        let rows = Rows::of(&machine, &name("ceiling")).await;
-        println!("pgbench                  {tps:8.0}/s  {}", rows.show());
-        of_ceiling.push(ours.rate / tps);
-        drop(db);
-        machine.drop_database(&name("ceiling")).await;
     }
     println!();
-    let others = ["a peer of one process", "a peer of two", "pgbench"];
-    for (other, times) in others.into_iter().zip(&mut times) {
+    for (other, times) in OTHERS.iter().zip(&mut times) {
         let each: Vec<String> = times.iter().map(|it| format!("{it:.1}")).collect();
         times.sort_by(f64::total_cmp);
         println!(
-            "times {other}: {}, the median {:.2}",
+            "times {}: {}, the median {:.2}",
+            other.name(),
             each.join(", "),
             times[times.len() / 2]
         );
@@ -312,15 +192,15 @@ async fn ours(
     let rows = Rows::of(machine, name).await;
     rows.assert_all_there(all - events.len());
     println!(
-        "Verigate                 {}  {:.1} MB, {}",
+        "Verigate                   {}  {:.1} MB, {}",
         show(&speed),
         server.memory(),
         work.of_each(speed.rate * ROUND.as_secs_f64())
     );
-    println!("                         {}", rows.show());
+    println!("                           {}", rows.show());
     let half = Some(speed.rate / 2.0);
     let half = for_a_while(servers(), connections, &mut events, half).await;
-    println!("at half of that          {}", show(&half));
+    println!("at half of that            {}", show(&half));
     Rows::of(machine, name)
         .await
         .assert_all_there(all - events.len());
