@@ -307,9 +307,13 @@ mod tests {
             Knowledge::from_event(Told::RequiresInput, 10, detail("vr_1", "abandoned")),
             Knowledge::from_read(20, 21, Status::RequiresInput, detail("vr_2", "")),
             Knowledge::from_read(25, 26, Status::Processing, Detail::default()),
+            Knowledge::from_event(Told::Processing, 26, Detail::default())
+                .with_report(Some("vr_4".to_owned())),
         ]);
         let reports: Vec<_> = known.reports.iter().map(String::as_str).collect();
-        assert_eq!(reports, ["vr_1", "vr_2", "vr_3"]);
+        assert_eq!(reports, ["vr_1", "vr_2", "vr_3", "vr_4"]);
+        let events = known.events.map(|events| events.second);
+        assert_eq!(events, Some(30), "nothing else of it is lost");
     }
 
     #[test]
