@@ -11,6 +11,8 @@ use crate::store::{
     self, Claimed, ClaimedDelivery, Db, Listener, STATUS_CHANNEL, StoreError, Worker,
 };
 
+/// Longer than any delivery takes, a mail too; a worker that died loses its claims at once.
+pub(super) const HOLD: Duration = Duration::from_mins(1);
 /// How often due messages are looked for where nobody says that there are any.
 const EVERY: Duration = Duration::from_secs(1);
 /// Before the database is asked again after it could not be.

@@ -136,7 +136,7 @@ pub async fn claim_deliveries(
     let may_be_more = rows.first().is_some_and(|row| row.looked_at == looked_at);
     let claimed = rows.into_iter().filter_map(ClaimedRow::claimed);
     Ok(Claimed {
-        deliveries: claimed.map(TryInto::try_into).collect::<Result<_, _>>()?,
+        deliveries: claimed.collect::<Result<_, _>>()?,
         may_be_more,
     })
 }
@@ -156,7 +156,8 @@ struct ClaimedRow {
 }
 
 impl ClaimedRow {
-    fn claimed(self) -> Option<(String, i32, MessageRow)> {
+    fn claimed(self) -> Option<Result<ClaimedDelivery, StoreError>> {
+        let (endpoint, tries) = (self.endpoint?, self.tries?);
         let message = MessageRow {
             id: self.id?,
             transaction: self.transaction?,
@@ -166,19 +167,11 @@ impl ClaimedRow {
             data: self.data?,
             created_at: self.created_at?,
         };
-        Some((self.endpoint?, self.tries?, message))
-    }
-}
-
-impl TryFrom<(String, i32, MessageRow)> for ClaimedDelivery {
-    type Error = StoreError;
-
-    fn try_from((endpoint, tries, message): (String, i32, MessageRow)) -> Result<Self, StoreError> {
-        Ok(Self {
+        Some(message.try_into().map(|message| ClaimedDelivery {
             endpoint,
             tries,
-            message: message.try_into()?,
-        })
+            message,
+        }))
     }
 }
 

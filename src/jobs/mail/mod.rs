@@ -6,7 +6,7 @@
 mod letter;
 mod post;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use self::{
     letter::{House, News},
     post::{Failure, Post, address},
 };
-use super::courier::{self, Courier, count};
+use super::courier::{self, Courier, HOLD, count};
 use crate::{
     clock::Clock,
     config::{Config, MAIL},
@@ -25,8 +25,6 @@ use crate::{
 
 /// Claimed, and under way, at once: as many connections as a mail server bears with.
 const HANDS: usize = 8;
-/// Longer than any mail takes; a worker that died loses its claims at once.
-const HOLD: Duration = Duration::from_mins(1);
 
 /// Tells people.
 #[derive(Debug)]

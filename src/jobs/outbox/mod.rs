@@ -15,7 +15,7 @@ use self::{
     guard::{Guard, system_names},
     receiver::{Failure, Receiver},
 };
-use super::courier::{self, Courier, count};
+use super::courier::{self, Courier, HOLD, count};
 use crate::{
     clock::Clock,
     config::EndpointsConfig,
@@ -29,8 +29,6 @@ const CONNECTIONS: usize = 4;
 /// How long an endpoint may take to be connected to, and in all.
 const CONNECT: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longer than any delivery takes; a worker that died loses its claims at once.
-const HOLD: Duration = Duration::from_mins(1);
 
 /// Tells endpoints.
 pub struct Outbox {
