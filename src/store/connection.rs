@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    AssertSqlSafe, Connection as _,
+    Connection as _,
     error::DatabaseError,
     migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
@@ -24,8 +24,9 @@ const STATEMENT_MS: &str = "1500";
 /// A transaction that a vanished process left open must not hold its locks for long.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
 
-/// How long a migration waits for a lock, with others behind it, and how long it lets them go on before it tries again.
-const LOCK_MS: u32 = 500;
+/// A migration may take long, but waits for a lock, with others behind it, only so many milliseconds; then it lets them go
+/// on before it tries again.
+const LOCK_TURNS: &str = "SET statement_timeout = 0; SET lock_timeout = 500";
 const LOCK_PAUSE: Duration = Duration::from_secs(2);
 
 /// The database: a pool of connections.
@@ -89,10 +90,7 @@ impl Db {
     /// everybody else would have to wait too.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         let mut connection = self.pool.get().await?.keep();
-        let turns = format!("SET statement_timeout = 0; SET lock_timeout = {LOCK_MS}");
-        sqlx::raw_sql(AssertSqlSafe(turns))
-            .execute(&mut connection)
-            .await?;
+        sqlx::raw_sql(LOCK_TURNS).execute(&mut connection).await?;
         let ours = Migrator {
             migrations: Cow::Borrowed(&MIGRATOR.migrations),
             ignore_missing: true,
