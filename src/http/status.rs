@@ -38,7 +38,7 @@ const RETRY: Duration = Duration::from_secs(3);
 const REST: Duration = Duration::from_millis(250);
 const RECOVER: Duration = Duration::from_secs(2);
 
-/// The one kind of event: a state.
+/// A state.
 const STATUS_EVENT: &str = "status";
 /// Says that nothing more is to be heard, so that the browser does not come back for it.
 const END_EVENT: &str = "end";
