@@ -466,8 +466,8 @@ async fn is_finished(world: &World) -> bool {
         == 1
 }
 
-#[tokio::test]
-async fn a_start_under_way_hands_out_nothing_and_its_session_is_erased() {
+/// Nothing ends by itself, and Stripe makes a session at once but answers long after.
+async fn slow_world() -> World {
     let world = World::new().await;
     world.stop_the_clockwork().await;
     let slow = json!({
@@ -475,14 +475,24 @@ async fn a_start_under_way_hands_out_nothing_and_its_session_is_erased() {
         "path": "/v1/identity/verification_sessions",
     });
     world.sandbox.fault(slow).await;
-    let process = world.process();
-    let mut request = ada_starts();
-    request.person.email = Some(format!("{MARK}@example.com"));
-    let start = tokio::spawn(async move { process.start(&request).await });
+    world
+}
+
+async fn session_is_made(world: &World) {
     eventually("Stripe has made the session", async || {
         (world.sessions().await.len() == 1).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_start_under_way_hands_out_nothing_and_its_session_is_erased() {
+    let world = slow_world().await;
+    let process = world.process();
+    let mut request = ada_starts();
+    request.person.email = Some(format!("{MARK}@example.com"));
+    let start = tokio::spawn(async move { process.start(&request).await });
+    session_is_made(&world).await;
     let forgotten = forget_ada(&world).await.unwrap();
     assert_eq!(forgotten.waiting, 1);
     // It may yet be made: nobody looks for it while the start is under way.
@@ -632,19 +642,10 @@ async fn committed(pool: &PgPool) -> i64 {
 
 #[tokio::test]
 async fn a_start_that_waits_for_another_servers_makes_nobody_anew() {
-    let world = World::new().await;
-    world.stop_the_clockwork().await;
-    let slow = json!({
-        "kind": "latency", "ms": 60_000, "times": 0, "method": "POST", "when": "after",
-        "path": "/v1/identity/verification_sessions",
-    });
-    world.sandbox.fault(slow).await;
+    let world = slow_world().await;
     let (one, other) = (world.process(), world.process());
     let first = tokio::spawn(async move { one.start(&ada_starts()).await });
-    eventually("Stripe has made the session", async || {
-        (world.sessions().await.len() == 1).then_some(())
-    })
-    .await;
+    session_is_made(&world).await;
     let before = committed(world.db.pool()).await;
     let second = tokio::spawn(async move { other.start(&ada_starts()).await });
     eventually("it waits for its turn", async || {
