@@ -146,8 +146,9 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
                INSERT INTO verification_history (verification_id, from_status, to_status, cause, at)
                SELECT UNNEST($21::uuid[]), UNNEST($22::text[]), UNNEST($23::text[]), UNNEST($24::text[]),
                       clock_timestamp()),
+           -- As `outbox_place()`, which Postgres would read and plan anew each time.
            here AS MATERIALIZED (
-               SELECT outbox_place() AS place),
+               SELECT (pg_current_xact_id()::text::bigint + ahead)::text::xid8 AS place FROM outbox_feed),
            derived AS (
                UPDATE users u SET status = p.status, verified_at = p.verified_at, sequence = p.sequence,
                       updated_at = CASE WHEN u.status = p.status THEN u.updated_at ELSE clock_timestamp() END,
@@ -171,7 +172,7 @@ pub async fn save_news(tx: &mut Tx, news: &News<'_>) -> Result<Outgrown, StoreEr
            told AS (
                INSERT INTO outbox (id, user_id, sequence, livemode, type, data, transaction)
                SELECT m.id, m.user_id, m.sequence, m.livemode, m.type, m.data::jsonb,
-                      COALESCE(derived.told_at, outbox_place())
+                      COALESCE(derived.told_at, (SELECT place FROM here))
                FROM (SELECT UNNEST($35::uuid[]) AS id, UNNEST($36::uuid[]) AS user_id,
                             UNNEST($37::bigint[]) AS sequence, UNNEST($38::boolean[]) AS livemode,
                             UNNEST($39::text[]) AS type, UNNEST($40::text[]) AS data) AS m

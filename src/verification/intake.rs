@@ -12,13 +12,14 @@ use std::{
     },
 };
 
-use futures_util::{FutureExt as _, future::join_all};
+use futures_util::FutureExt as _;
 use tokio::{
     sync::{
         Notify,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
+    task::JoinSet,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -152,8 +153,14 @@ impl Intake {
 impl Committer {
     /// Commits whatever waits until `end`, and then what still does.
     pub async fn run(self, end: CancellationToken) {
-        let lanes = (0..LANES).map(|_| self.work(&end));
-        join_all(lanes).await;
+        let this = Arc::new(self);
+        // Each a task, so that what one waits for wakes no other.
+        let mut lanes = JoinSet::new();
+        for _ in 0..LANES {
+            let (this, end) = (Arc::clone(&this), end.clone());
+            lanes.spawn(async move { this.work(&end).await });
+        }
+        lanes.join_all().await;
     }
 
     async fn work(&self, end: &CancellationToken) {
