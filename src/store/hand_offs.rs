@@ -97,19 +97,23 @@ pub async fn renew_hand_off(
 }
 
 /// Spends the token, once however many ask at the same time: the row's lock lets one through, and the others then find
-/// it spent.
+/// it spent. The person's row is locked before it, as it is by whoever forgets them.
 pub async fn spend_hand_off(
     tx: &mut Tx,
     token: &TokenHash,
     livemode: bool,
 ) -> Result<Option<(Uuid, UserId)>, StoreError> {
     let row = sqlx::query!(
-        r#"UPDATE hand_offs SET spent_at = now()
-           FROM api_keys
+        r#"WITH whose AS MATERIALIZED (
+               SELECT id FROM users
+               WHERE id = (SELECT user_id FROM hand_offs WHERE token_hash = $1 AND livemode = $2)
+               FOR KEY SHARE)
+           UPDATE hand_offs SET spent_at = now()
+           FROM whose, api_keys
            WHERE hand_offs.token_hash = $1 AND hand_offs.livemode = $2 AND spent_at IS NULL
-             AND hand_offs.expires_at > now()
+             AND hand_offs.user_id = whose.id AND hand_offs.expires_at > now()
              AND api_keys.id = api_key_id AND api_keys.revoked_at IS NULL
-           RETURNING hand_offs.id, user_id"#,
+           RETURNING hand_offs.id, hand_offs.user_id"#,
         token.as_bytes(),
         livemode,
     )

@@ -2,12 +2,10 @@
 
 use uuid::Uuid;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, Tx};
 
 /// Longer than any creating call may take; a call that died leaves its key for this long.
 const LEASE_SECONDS: f64 = 30.0;
-/// How many forgotten keys are removed whenever a new one comes: more than one, so that they never pile up.
-const SWEEP: i64 = 16;
 
 /// A call, as its key tells it from others.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +35,6 @@ pub enum Repeat {
 
 /// Takes a key for a call, unless it is taken. A key is forgotten after a day.
 pub async fn claim_call(db: &Db, call: Call<'_>) -> Result<Repeat, StoreError> {
-    sweep_calls(db).await?;
     let claimed = sqlx::query_scalar!(
         r#"INSERT INTO idempotency_keys (api_key_id, key_hash, request_hash, holder, lease_until)
            VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
@@ -78,19 +75,23 @@ pub async fn claim_call(db: &Db, call: Call<'_>) -> Result<Repeat, StoreError> {
     })
 }
 
-/// Notes what a call made.
-pub async fn finish_call(db: &Db, call: Call<'_>, made: Uuid) -> Result<(), StoreError> {
-    sqlx::query!(
+/// Notes what a call made, in the transaction that makes it: a call without a note has made nothing.
+pub async fn note_call(tx: &mut Tx, call: Call<'_>, made: Uuid) -> Result<(), StoreError> {
+    let noted = sqlx::query!(
         r#"UPDATE idempotency_keys SET resource_id = $4
-           WHERE api_key_id = $1 AND key_hash = $2 AND holder = $3"#,
+           WHERE api_key_id = $1 AND key_hash = $2 AND holder = $3 AND resource_id IS NULL"#,
         call.api_key,
         &call.key[..],
         call.holder,
         made,
     )
-    .execute(db.pool())
+    .execute(&mut **tx)
     .await?;
-    Ok(())
+    match noted.rows_affected() {
+        // Another request does it.
+        0 => Err(StoreError::moved()),
+        _ => Ok(()),
+    }
 }
 
 /// Gives the key of a call back that came to nothing.
@@ -101,20 +102,6 @@ pub async fn release_call(db: &Db, call: Call<'_>) -> Result<(), StoreError> {
         call.api_key,
         &call.key[..],
         call.holder,
-    )
-    .execute(db.pool())
-    .await?;
-    Ok(())
-}
-
-async fn sweep_calls(db: &Db) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"DELETE FROM idempotency_keys
-           WHERE (api_key_id, key_hash) IN (
-               SELECT api_key_id, key_hash FROM idempotency_keys
-               WHERE created_at < now() - interval '1 day'
-               ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED)"#,
-        SWEEP,
     )
     .execute(db.pool())
     .await?;

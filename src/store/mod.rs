@@ -1,8 +1,8 @@
 //! The only SQL, as plain functions: callers compose them in a transaction of their own.
 //!
 //! Rows are locked in one order everywhere, each table by ascending key, so that no two transactions wait for each
-//! other: `stripe_events`, `users`, `verifications`, `verification_history`, `outbox`, `redactions`. A person's row comes
-//! before their attempts.
+//! other: `stripe_events`, `users`, `verifications`, `verification_history`, `outbox`, `redactions`, `erasures`. A person's row
+//! comes before their attempts, and before their links.
 //! Then come the advisory locks, a network's first, and the budget's last of all.
 //!
 //! A row that is looked up by its key and is to have nothing in a column is asked for by `COALESCE`. `IS NULL` would lead
@@ -57,7 +57,7 @@ pub use budget::{
 };
 pub use connection::{Db, Listener, MIGRATOR, connect, has_foreign_tables, listen};
 pub use erasures::{
-    FinishedErasure, anonymise_user, bare_attempts, delete_belongings, demand_redactions_of,
+    FinishedErasure, Left, anonymise_user, bare_attempts, delete_belongings, demand_redactions_of,
     finish_erasures, insert_erasure,
 };
 pub use error::StoreError;
@@ -69,7 +69,7 @@ pub use healing::{
     claim_healing, end_healing, find_healing, find_unknown_events, list_shown, list_unsearched,
     note_all_swept, note_events_heard, note_recent_swept, note_searched,
 };
-pub use idempotency::{Call, Repeat, claim_call, finish_call, release_call};
+pub use idempotency::{Call, Repeat, claim_call, note_call, release_call};
 pub use journal::{About, EventRecord, Outcome, record_and_lock, record_history};
 pub use limits::{
     NetworkHash, NetworkKey, Usage, allow_attempt, count_creation, find_usage, forget_creations,

@@ -147,11 +147,12 @@ pub async fn clear_oidc_logins(tx: &mut Tx, limit: i64) -> Result<u64, StoreErro
     Ok(done.rows_affected())
 }
 
-/// Removes the keys of calls that are forgotten by now.
+/// Removes the keys of calls that are forgotten by now, and of those that died and made nothing.
 pub async fn clear_calls(tx: &mut Tx, limit: i64) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         r#"DELETE FROM idempotency_keys WHERE (api_key_id, key_hash) IN (
-               SELECT api_key_id, key_hash FROM idempotency_keys WHERE created_at < now() - interval '1 day'
+               SELECT api_key_id, key_hash FROM idempotency_keys
+               WHERE created_at < now() - interval '1 day' OR (resource_id IS NULL AND lease_until <= now())
                ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED)"#,
         limit,
     )

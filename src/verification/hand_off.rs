@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Verifier, again::again_if_lost};
 use crate::{
     domain::{Person, TOKEN_BYTES, Token, TokenHash, UserId, mask_email},
-    store::{self, HandOffToKeep, SessionSource, SessionToKeep, StoreError},
+    store::{self, Call, HandOffToKeep, SessionSource, SessionToKeep, StoreError},
 };
 
 /// Long enough to get from the application to the link, on another device if need be; short enough that a link found
@@ -91,11 +91,15 @@ pub enum Followed {
 }
 
 impl Verifier {
-    /// Keeps an application's request, and gives the link's token.
+    /// Keeps an application's request, as this call, if it has a key; and gives the link's token.
     ///
     /// # Errors
-    /// When the database is away, or refuses the data.
-    pub async fn hand_off(&self, new: NewHandOff) -> Result<HandOff, StoreError> {
+    /// When the database is away, or refuses the data, or another request has taken the call's key over.
+    pub async fn hand_off(
+        &self,
+        new: NewHandOff,
+        call: Option<Call<'_>>,
+    ) -> Result<HandOff, StoreError> {
         let (id, token) = (Uuid::now_v7(), new_token());
         let (hash, new) = (token.hash(), &new);
         let (user, expires_at) = again_if_lost(|| async move {
@@ -113,6 +117,9 @@ impl Verifier {
                 valid: LINK_VALID,
             };
             let expires_at = store::insert_hand_off(&mut tx, &keep).await?;
+            if let Some(call) = call {
+                store::note_call(&mut tx, call, id).await?;
+            }
             tx.commit().await?;
             Ok((user, expires_at))
         })

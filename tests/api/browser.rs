@@ -116,7 +116,7 @@ impl TestServer {
     /// A hand-off of a person with an e-mail address.
     pub(crate) async fn hand_off(&self, person: &str) -> HandOff {
         let new = self.asked_for(person).await;
-        self.verifier.hand_off(new).await.unwrap()
+        self.verifier.hand_off(new, None).await.unwrap()
     }
 
     /// The same, to be changed before it is asked for.

@@ -60,14 +60,14 @@ async fn the_applications_own_word_for_a_person_comes_before_their_address() {
     let server = TestServer::serve().await;
     let mut new = server.asked_for("ada").await;
     new.label = Some("Ada <L.>".to_owned());
-    let link = server.verifier.hand_off(new).await.unwrap();
+    let link = server.verifier.hand_off(new, None).await.unwrap();
     let (_, page) = Browser::new(&server).read(&path(&link)).await;
     assert!(page.contains("<strong>Ada &#60;L.&#62;</strong>"), "{page}");
     assert!(!page.contains("example.com"), "{page}");
 
     let mut new = server.asked_for("u4711").await;
     new.person.email = None;
-    let link = server.verifier.hand_off(new).await.unwrap();
+    let link = server.verifier.hand_off(new, None).await.unwrap();
     let (_, page) = Browser::new(&server).read(&path(&link)).await;
     assert!(page.contains("Did you ask for this?"), "{page}");
     assert!(!page.contains("u4711"), "ids are the application's: {page}");
@@ -320,6 +320,22 @@ async fn a_link_dies_with_the_key_it_was_asked_for_with() {
     let link = path(&server.hand_off("ada").await);
     run(&server, "UPDATE api_keys SET revoked_at = now()").await;
     assert_broken(&server, &link, StatusCode::GONE, EXPIRED).await;
+}
+
+#[tokio::test]
+async fn the_browsers_that_a_key_signed_in_end_with_it_and_no_others() {
+    let server = server_with_a_home().await;
+    let (mut ada, mut bob) = (Browser::new(&server), Browser::new(&server));
+    ada.press(&path(&server.hand_off("ada").await)).await;
+    bob.press(&path(&server.hand_off("bob").await)).await;
+    run(
+        &server,
+        "UPDATE api_keys SET revoked_at = now() WHERE id = (
+             SELECT h.api_key_id FROM hand_offs h JOIN users u ON u.id = h.user_id WHERE u.external_id = 'ada')",
+    )
+    .await;
+    assert_eq!(ada.read("/status").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(bob.read("/status").await.0, StatusCode::OK);
 }
 
 #[tokio::test]

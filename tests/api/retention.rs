@@ -291,6 +291,18 @@ async fn links_browsers_sign_ins_and_calls_go_when_nothing_can_come_of_them() {
         ))
         .await;
     }
+    // The first call made something, and the one of today that died did not.
+    run(
+        pool,
+        "UPDATE idempotency_keys SET resource_id = gen_random_uuid() WHERE key_hash <> 'call4'",
+    )
+    .await;
+    run(
+        pool,
+        "INSERT INTO idempotency_keys (api_key_id, key_hash, request_hash, holder, lease_until) \
+         SELECT id, 'call5', 'x', gen_random_uuid(), now() FROM api_keys",
+    )
+    .await;
     // The browser of the last link is in use still.
     run(pool, "UPDATE browser_sessions SET expires_at = now() + interval '1 hour' WHERE token_hash = 'cookie4'").await;
     clear(&db).await;

@@ -319,7 +319,7 @@ async fn the_way_back_is_the_hand_offs_own_in_every_state() {
     let server = server(&home, Mode::Serve).await;
     let mut new = server.asked_for("ada").await;
     new.return_url = Some("https://shop.example/after?order=1#x".to_owned());
-    let link = path(&server.verifier.hand_off(new).await.unwrap());
+    let link = path(&server.verifier.hand_off(new, None).await.unwrap());
     let mut browser = Browser::new(&server);
     browser.press(&link).await;
     let back = "href=\"https://shop.example/after?order=1#x\">Back to Acme";

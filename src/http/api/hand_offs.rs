@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Backend,
-    idempotent::{IdempotencyKey, REPLAYED, Turn, YES},
+    idempotent::{Held, IdempotencyKey, REPLAYED, Turn, YES},
     input::{self, LONGEST_USER_ID, Object},
     key::{ApiKey, Write},
     read,
@@ -155,8 +155,12 @@ pub(crate) async fn create_verification(
                 backend.verifier.clone(),
                 wanted.hand_off(&backend, key.id()),
             );
-            let work = async move { Ok(verifier.hand_off(new).await?) };
-            let made = claimed.run(work, |made: &HandOff| made.id).await?;
+            let held = claimed.held();
+            let work = async move {
+                let call = held.as_ref().map(Held::call);
+                Ok(verifier.hand_off(new, call).await?)
+            };
+            let made = claimed.run(work).await?;
             let answer = wanted.answer(&backend, &made);
             Ok((StatusCode::CREATED, Json(answer)).into_response())
         }

@@ -115,32 +115,27 @@ impl IdempotencyKey {
 }
 
 impl Claimed {
-    /// The key, for work that notes by itself what it made.
+    /// The key, for the work to note with what it makes.
     pub(super) fn held(&self) -> Option<Held> {
         self.key.clone()
     }
 
-    /// Does the work to its end, even if the caller hangs up, and notes what it made.
+    /// Does the work to its end, even if the caller hangs up, and gives the key back if nothing came of it.
     ///
-    /// A process that dies between the work and the note leaves the key to run out, and the repeated call does the
-    /// work again: whatever a call makes must be harmless as long as nobody was told of it, or be noted with it.
-    pub(super) async fn run<T, F>(self, work: F, id: fn(&T) -> Uuid) -> Result<T, Error>
+    /// The work notes what it makes in the transaction that makes it: a key that runs out without a note, since its process
+    /// died, has made nothing, and a repeated call does the work.
+    pub(super) async fn run<T, F>(self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let running = tokio::spawn(async move {
             let done = work.await;
-            let Some(held) = &self.key else {
-                return done;
-            };
-            let noted = match &done {
-                Ok(made) => store::finish_call(&self.backend.db, held.call(), id(made)).await,
-                Err(_) => store::release_call(&self.backend.db, held.call()).await,
-            };
-            if let Err(error) = noted {
+            if let (Err(_), Some(held)) = (&done, &self.key)
+                && let Err(error) = store::release_call(&self.backend.db, held.call()).await
+            {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "a call's idempotency key could not be settled");
+                tracing::warn!(error, "a call's idempotency key could not be given back");
             }
             done
         });

@@ -96,15 +96,13 @@ pub(crate) async fn allow_attempt(
     match idempotency.claim(&backend, key.id(), &request).await? {
         Turn::First(claimed) => {
             let (verifier, person) = (backend.verifier.clone(), backend.person(user_id));
-            // An attempt that a process allowed before it died must not be allowed again.
             let held = claimed.held();
             let work = async move {
                 let call = held.as_ref().map(Held::call);
                 let known = verifier.allow_attempt(&person, call).await?;
                 known.ok_or(Error::NotFound)
             };
-            // It has no id of its own. The person's lets the call be forgotten with them.
-            claimed.run(work, |user| user.0).await?;
+            claimed.run(work).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         Turn::Done(_) => Ok((StatusCode::NO_CONTENT, [(REPLAYED, YES)]).into_response()),

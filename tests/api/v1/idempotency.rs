@@ -80,10 +80,14 @@ async fn a_call_that_died_can_be_repeated_when_its_lease_is_over() {
     let api = Api::start().await;
     let wanted = json!({ "user_id": "ada" });
     create(&api, "order-1", &wanted).await;
-    // As a process leaves it that was killed between the work and the note.
+    // As a process leaves it that was killed before it had made anything.
     let pool = api.world.db.pool();
-    let died = "UPDATE idempotency_keys SET resource_id = NULL";
-    sqlx::query(died).execute(pool).await.unwrap();
+    for died in [
+        "DELETE FROM hand_offs",
+        "UPDATE idempotency_keys SET resource_id = NULL",
+    ] {
+        sqlx::query(died).execute(pool).await.unwrap();
+    }
     create(&api, "order-1", &wanted)
         .await
         .is_problem(409, "idempotency_key_in_use");
@@ -118,19 +122,13 @@ async fn a_call_that_failed_leaves_its_key_free() {
 }
 
 #[tokio::test]
-async fn a_key_is_forgotten_after_a_day_and_its_row_goes() {
+async fn a_key_is_forgotten_after_a_day() {
     let api = Api::start().await;
     let wanted = json!({ "user_id": "ada" });
     let first = create(&api, "order-1", &wanted).await;
     let pool = api.world.db.pool();
     let age = "UPDATE idempotency_keys SET created_at = now() - interval '25 hours'";
     sqlx::query(age).execute(pool).await.unwrap();
-    create(&api, "order-2", &wanted).await;
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency_keys")
-        .fetch_one(pool)
-        .await
-        .unwrap();
-    assert_eq!(rows, 1);
     let anew = create(&api, "order-1", &json!({ "user_id": "bob" })).await;
     assert_eq!(anew.status, StatusCode::CREATED);
     assert_ne!(anew.body["id"], first.body["id"]);
