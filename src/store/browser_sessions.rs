@@ -87,7 +87,8 @@ pub async fn insert_browser_session(
     Ok(())
 }
 
-/// The session a cookie belongs to, unless its time is over or it was idle for longer than `idle`.
+/// The session a cookie belongs to, unless its time is over, it was idle for longer than `idle`, or it came of a hand-off
+/// whose key is revoked.
 pub async fn find_browser_session(
     db: &Db,
     token: &TokenHash,
@@ -101,7 +102,8 @@ pub async fn find_browser_session(
            FROM browser_sessions s
            JOIN users u ON u.id = s.user_id
            LEFT JOIN hand_offs h ON h.id = s.hand_off_id
-           WHERE s.token_hash = $1 AND s.livemode = $2
+           LEFT JOIN api_keys k ON k.id = h.api_key_id
+           WHERE s.token_hash = $1 AND s.livemode = $2 AND k.revoked_at IS NULL
              AND s.expires_at > now() AND s.seen_at > now() - make_interval(secs => $3)"#,
         token.as_bytes(),
         livemode,
@@ -126,7 +128,11 @@ pub async fn find_browser_session(
 /// Is the browser still signed in?
 pub async fn is_signed_in(db: &Db, session: Uuid) -> Result<bool, StoreError> {
     let is_there = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM browser_sessions WHERE id = $1 AND expires_at > now()) AS "is_there!""#,
+        r#"SELECT EXISTS (
+               SELECT FROM browser_sessions s
+               LEFT JOIN hand_offs h ON h.id = s.hand_off_id
+               LEFT JOIN api_keys k ON k.id = h.api_key_id
+               WHERE s.id = $1 AND s.expires_at > now() AND k.revoked_at IS NULL) AS "is_there!""#,
         session,
     )
     .fetch_one(db.pool())

@@ -351,7 +351,7 @@ async fn a_broken_link_leads_back_to_where_its_own_hand_off_says() {
     let server = server_with_a_home().await;
     let mut new = server.asked_for("ada").await;
     new.return_url = Some("myapp://back?x=1".to_owned());
-    let link = path(&server.verifier.hand_off(new).await.unwrap());
+    let link = path(&server.verifier.hand_off(new, None).await.unwrap());
     Browser::new(&server).press(&link).await;
     let (_, page) = Browser::new(&server).read(&link).await;
     assert!(
