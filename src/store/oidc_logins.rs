@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Db, StoreError};
 use crate::domain::TokenHash;
 
-/// Remembers a sign-in that begins, and forgets those that nobody will finish.
+/// Remembers a sign-in that begins. Those that nobody finishes go when what is old goes.
 pub async fn insert_oidc_login(
     db: &Db,
     token: &TokenHash,
@@ -13,8 +13,7 @@ pub async fn insert_oidc_login(
     longest: Duration,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        r#"WITH over AS (DELETE FROM oidc_logins WHERE expires_at <= now())
-           INSERT INTO oidc_logins (token_hash, return_path, expires_at)
+        r#"INSERT INTO oidc_logins (token_hash, return_path, expires_at)
            VALUES ($1, $2, now() + make_interval(secs => $3))"#,
         token.as_bytes(),
         return_path,
