@@ -181,14 +181,19 @@ pub async fn follow_redactions(
     Ok(())
 }
 
-/// Has the sessions of forgotten people erased that turned up only now.
+/// Has the sessions of forgotten people erased that turned up only now; the erasures that they belong to go on.
 pub async fn demand_redactions(tx: &mut Tx, attempts: &[AttemptId]) -> Result<(), StoreError> {
     let attempts: Vec<Uuid> = attempts.iter().map(|attempt| attempt.0).collect();
     sqlx::query!(
-        r#"INSERT INTO redactions (verification_id) SELECT * FROM UNNEST($1::uuid[])
-           ON CONFLICT (verification_id) DO UPDATE
-           SET due_at = now(), tries = 0, ended_at = NULL, outcome = NULL, requested_at = now(), overdue_at = NULL
-           WHERE redactions.outcome = 'no_session'"#,
+        r#"WITH demanded AS (
+               INSERT INTO redactions (verification_id) SELECT * FROM UNNEST($1::uuid[])
+               ON CONFLICT (verification_id) DO UPDATE
+               SET due_at = now(), tries = 0, ended_at = NULL, outcome = NULL, requested_at = now(), overdue_at = NULL
+               WHERE redactions.outcome = 'no_session'
+               RETURNING verification_id)
+           UPDATE erasures SET finished_at = NULL
+           WHERE user_id IN (SELECT user_id FROM verifications
+                             WHERE id IN (SELECT verification_id FROM demanded))"#,
         &attempts,
     )
     .execute(&mut **tx)

@@ -56,9 +56,17 @@ pub async fn forget_person(
         store::delete_belongings(&mut tx, user.id).await?;
         store::demand_redactions_of(&mut tx, user.id).await?;
         let id = Uuid::new_v4();
-        let waiting = store::insert_erasure(&mut tx, id, user.id, api_key).await?;
+        let left = store::insert_erasure(&mut tx, id, user.id, api_key).await?;
         tx.commit().await?;
+        let waiting = left.waiting;
         tracing::info!(erasure.id = %id, waiting, "somebody is forgotten; Stripe is asked to erase the rest");
+        if left.gone > 0 {
+            tracing::warn!(
+                erasure.id = %id,
+                gone = left.gone,
+                "Stripe said it does not have some of their sessions; if they are of another account of yours, erase them there"
+            );
+        }
         Ok(Some(Erasure { id, waiting }))
     })
     .await

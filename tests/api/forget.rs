@@ -553,8 +553,51 @@ async fn a_session_that_turns_up_after_the_search_is_erased_too() {
     world.hear_all().await;
     let rows = world.rows().await;
     assert!(rows.len() == 1 && rows[0].claimed, "{rows:?}");
+    assert!(!is_finished(&world).await, "there is something left again");
     assert_eq!(erase(&world, Duration::ZERO).await, 1);
     assert!(!world.sessions().await[0]["redaction"].is_null());
+}
+
+#[tokio::test]
+async fn what_stripe_refused_to_erase_before_is_asked_for_once_more() {
+    let world = World::new().await;
+    world.stop_the_clockwork().await;
+    let started = world.click().await.unwrap();
+    sqlx::query(
+        "INSERT INTO redactions (verification_id, ended_at, outcome) VALUES ($1, now(), 'refused')",
+    )
+    .bind(started.attempt.0)
+    .execute(world.db.pool())
+    .await
+    .unwrap();
+    assert_eq!(forget_ada(&world).await.unwrap().waiting, 1);
+    assert!(!is_finished(&world).await);
+    assert_eq!(erase(&world, Duration::ZERO).await, 1);
+    assert!(!world.sessions().await[0]["redaction"].is_null());
+}
+
+#[tokio::test]
+async fn with_somebody_go_the_calls_that_died_and_may_have_named_them() {
+    let world = World::new().await;
+    let pool = world.db.pool();
+    world.click().await.unwrap();
+    sqlx::query(
+        "WITH key AS (INSERT INTO api_keys (id, name, token_hash, livemode, scopes)
+                      VALUES (gen_random_uuid(), 'of a test', 'x', false, '{}') RETURNING id)
+         INSERT INTO idempotency_keys (api_key_id, key_hash, request_hash, holder, lease_until, resource_id)
+         SELECT key.id, call.name::bytea, 'x', gen_random_uuid(), now() + call.lease, call.made
+         FROM key, (VALUES ('died', interval '-1 second', NULL), ('runs', '30 seconds', NULL),
+                           ('of somebody else', '-1 second', gen_random_uuid())) AS call (name, lease, made)",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    forget_ada(&world).await.unwrap();
+    assert_eq!(
+        count(pool, "FROM idempotency_keys WHERE key_hash = 'died'").await,
+        0
+    );
+    assert_eq!(count(pool, "FROM idempotency_keys").await, 2);
 }
 
 #[tokio::test]
