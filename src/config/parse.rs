@@ -15,9 +15,39 @@ use super::reader::Advice;
 /// A heading that would not fit on a phone is no name.
 const LONGEST_LINE: usize = 300;
 
+/// What a Postgres address may say behind its question mark. Anything else its driver would leave out, and write into the
+/// log with its value.
+const CONNECTION_PARAMETERS: [&str; 16] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
 pub(super) fn database_url(text: &str) -> Result<SecretString, Advice> {
+    let is_known =
+        |name: &str| CONNECTION_PARAMETERS.contains(&name) || name.starts_with("options[");
     match Url::parse(text) {
-        Ok(url) if ["postgres", "postgresql"].contains(&url.scheme()) => Ok(text.into()),
+        Ok(url) if ["postgres", "postgresql"].contains(&url.scheme()) => {
+            if url.query_pairs().all(|(name, _)| is_known(&name)) {
+                Ok(text.into())
+            } else {
+                let known = CONNECTION_PARAMETERS.join(", ");
+                Err(format!("has a parameter behind its question mark that is not one of {known}").into())
+            }
+        }
         _ => Err("is not a Postgres address: write postgres://user:password@host/database, with special \
                   characters of the password percent-encoded"
             .into()),

@@ -100,12 +100,17 @@ fn a_database_is_postgres() {
         "db",
         "/var/run/postgresql",
         "https://db",
+        "postgres://db/verigate?sslmode=verify-full&sslpassword=hunter2",
     ] {
         serve_refuses("DATABASE_URL", wrong);
         dev_refuses("DATABASE_URL", wrong);
     }
     serve(&[("DATABASE_URL", "postgresql://db/verigate")]);
     serve(&[("DATABASE_URL", "postgres:///verigate?host=/run/postgresql")]);
+    serve(&[(
+        "DATABASE_URL",
+        "postgres://db/verigate?sslmode=verify-full&sslrootcert=/ca.pem&options[search_path]=x",
+    )]);
 }
 
 #[test]
