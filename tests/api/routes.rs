@@ -206,6 +206,17 @@ async fn a_name_that_is_not_ours_gets_421_everywhere() {
 }
 
 #[tokio::test]
+async fn a_balancer_that_names_nobody_is_told_of_our_health() {
+    let server = TestServer::serve().await;
+    for path in ["/healthz", "/readyz"] {
+        let answer = raw(&server, &format!("GET {path} HTTP/1.0\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.0 200 "), "{path}: {answer}");
+        let two = format!("GET {path} HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n");
+        assert!(!raw(&server, &two).await.contains(" 200 "), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn our_own_names_are_answered_and_in_production_only_the_public_one() {
     let (dev, serve) = tokio::join!(TestServer::dev(), TestServer::serve());
     let ask = |host: &str, path: &str| {

@@ -46,11 +46,17 @@ pub(crate) async fn check_host(
     // Orchestrators and the container's own check ask for health by address, and a name that is an address cannot be
     // rebound.
     let is_probe = PROBES.contains(&request.uri().path());
-    match named {
-        Some(host) if allowed.allows(&host) || (is_probe && is_address(&host)) => {
-            next(request).await
+    let may_pass = match &named {
+        Some(host) => allowed.allows(host) || (is_probe && is_address(host)),
+        // Plain HTTP/1.0, as some balancers ask, names nobody at all.
+        None => {
+            is_probe && !request.headers().contains_key(HOST) && request.uri().authority().is_none()
         }
-        _ => Error::Misdirected.into_response(),
+    };
+    if may_pass {
+        next(request).await
+    } else {
+        Error::Misdirected.into_response()
     }
 }
 
