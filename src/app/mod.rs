@@ -216,6 +216,13 @@ pub async fn serve(config: Config, migrate: bool) -> anyhow::Result<()> {
     let app = App::build(config, &database_url)?;
     if migrate {
         app.migrate().await?;
+    } else if let Err(error) = app.db.take_over().await {
+        // Its migrations may be somebody else's to apply, who takes over with them.
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(
+            error,
+            "the database could not be asked whether it was restored"
+        );
     }
     // The real one: a setting with port 0 asks for any.
     tracing::info!(address = %address, "serving");

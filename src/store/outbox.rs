@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Db, Owner, StoreError};
@@ -148,21 +148,68 @@ pub async fn list_messages(
     Ok((messages.collect::<Result<_, _>>()?, settled))
 }
 
-/// Goes on where the messages of a restored database end, if this cluster's transactions have not come so far.
+/// By how much places go ahead in a cluster that is another one: further than any cursor was given out since the copy of the
+/// database was made.
+const FAR: i64 = 1 << 32;
+
+/// Goes on ahead of every cursor that was given out, if the database was restored: in another cluster, or in an earlier
+/// state of this one.
 pub(super) async fn continue_feed(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let moved = sqlx::query_scalar!(
-        r#"UPDATE outbox_feed SET ahead = ahead + 1 + last.place - outbox_place()::text::bigint
-           FROM (SELECT transaction::text::bigint AS place FROM outbox ORDER BY transaction DESC LIMIT 1) AS last
-           WHERE last.place >= outbox_place()::text::bigint
-           RETURNING ahead"#
+    let cluster = find_cluster(connection).await?;
+    let came = sqlx::query_scalar!(
+        r#"SELECT cluster IS DISTINCT FROM COALESCE($1, cluster)
+                  OR EXISTS (SELECT FROM outbox WHERE transaction >= outbox_place()) AS "came!" FROM outbox_feed"#,
+        cluster,
     )
-    .fetch_optional(connection)
+    .fetch_one(&mut *connection)
     .await?;
-    if let Some(ahead) = moved {
-        tracing::info!(
-            ahead,
-            "the database comes from elsewhere: messages go on where its last one stood"
+    if !came {
+        return Ok(());
+    }
+    let mut tx = connection.begin().await?;
+    // Whoever has looked where it stands writes there first.
+    sqlx::query!("LOCK TABLE outbox_feed")
+        .execute(&mut *tx)
+        .await?;
+    let moved = sqlx::query_scalar!(
+        r#"UPDATE outbox_feed f
+           SET cluster = COALESCE($1, f.cluster),
+               ahead = CASE WHEN f.cluster <> $1 OR last.place >= here.place
+                   THEN f.ahead + GREATEST(last.place - here.place, 0) + $2 ELSE f.ahead END
+           FROM (SELECT outbox_place()::text::bigint AS place) AS here,
+                (SELECT COALESCE(max(transaction::text::bigint), 0) AS place
+                 FROM (SELECT transaction FROM outbox ORDER BY transaction DESC LIMIT 1) AS newest) AS last,
+                outbox_feed AS before
+           RETURNING f.ahead > before.ahead AS "moved!""#,
+        cluster,
+        FAR,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    if moved == Some(true) {
+        tracing::warn!(
+            "the database was restored, or moved to another server: /v1/events goes on ahead of every cursor"
         );
     }
     Ok(())
+}
+
+/// The cluster, and which of its histories it is in: one that goes on from a backup, or in place of another, begins a new one.
+/// None where it does not tell.
+async fn find_cluster(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT system_identifier || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) AS "cluster!"
+           FROM pg_control_system()"#
+    )
+    .fetch_one(connection)
+    .await;
+    match found {
+        Ok(cluster) => Ok(Some(cluster)),
+        Err(sqlx::Error::Database(error)) => {
+            tracing::debug!(%error, "the database does not tell which cluster it is in");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -81,7 +81,7 @@ const COLUMNS: &[(&str, &[(&str, Holds)])] = {
             "outbox_deliveries",
             &[("endpoint", Nobody), ("failure", Person)],
         ),
-        ("outbox_feed", &[]),
+        ("outbox_feed", &[("cluster", Nobody)]),
         ("redactions", &[("outcome", Nobody)]),
         ("reservations", &[]),
         ("stripe_line", &[]),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Backend,
-    input::{LONGEST_USER_ID, Parameters},
+    input::{LONGEST_USER_ID, Parameters, is_user_id},
     key::{ApiKey, Read},
     read,
 };
@@ -181,8 +181,10 @@ pub(crate) async fn list_events(
         return Err(Error::invalid("invalid_parameter", Some("limit"), detail));
     }
     let user_id = filter.user_id.as_deref();
-    if user_id.is_some_and(|id| id.is_empty() || id.chars().count() > LONGEST_USER_ID) {
-        let detail = format!("user_id must have between 1 and {LONGEST_USER_ID} characters");
+    if user_id.is_some_and(|id| !is_user_id(id)) {
+        let detail = format!(
+            "user_id must have between 1 and {LONGEST_USER_ID} characters, and none that controls something"
+        );
         return Err(Error::invalid("invalid_parameter", Some("user_id"), detail));
     }
     let after = match &filter.cursor {
