@@ -11,7 +11,7 @@ use super::{App, interrupted};
 use crate::{
     config::Config,
     jobs,
-    store::{Holder, Worker},
+    store::{Holder, Readiness, Worker},
     verification::{HealOrder, HealReport},
 };
 
@@ -39,8 +39,16 @@ impl App {
         mut waits_for: impl FnMut(&Holder),
         stop: &CancellationToken,
     ) -> anyhow::Result<HealReport> {
-        if !self.db.is_ready().await? {
-            bail!("the database lacks migrations of this version: run `verigate migrate` first");
+        match self.db.readiness().await? {
+            Readiness::Ready => {}
+            Readiness::MigrationsPending => {
+                bail!("the database lacks migrations of this version: run `verigate migrate` first")
+            }
+            Readiness::ReadOnly => {
+                bail!(
+                    "the database takes nothing that is new: point DATABASE_URL at the one that does"
+                )
+            }
         }
         let worker = Worker::start(&self.db).await?;
         let order = HealOrder {

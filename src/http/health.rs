@@ -10,8 +10,8 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{error::Error, lifecycle::Lifecycle, state::Site};
-use crate::store::Db;
+use super::{lifecycle::Lifecycle, state::Site};
+use crate::store::{Db, Readiness};
 
 /// A prober waits a second or so, and an answer is better than its time-out.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -37,12 +37,13 @@ async fn find_obstacle(db: &Db, life: &Lifecycle) -> Option<&'static str> {
     if life.is_leaving() {
         return Some("leaving");
     }
-    match tokio::time::timeout(PATIENCE, db.is_ready()).await {
-        Ok(Ok(true)) => None,
-        Ok(Ok(false)) => Some("migrations_pending"),
+    match tokio::time::timeout(PATIENCE, db.readiness()).await {
+        Ok(Ok(Readiness::Ready)) => None,
+        Ok(Ok(Readiness::MigrationsPending)) => Some("migrations_pending"),
+        Ok(Ok(Readiness::ReadOnly)) => Some("database_read_only"),
         Ok(Err(error)) => {
-            let error = Error::from(error);
-            tracing::warn!("not ready: {error}");
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "not ready: the database cannot be asked");
             Some("database_away")
         }
         Err(_) => Some("database_away"),

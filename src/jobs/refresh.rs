@@ -43,7 +43,8 @@ pub async fn run_refresh(verifier: Verifier, db: Db, shutdown: CancellationToken
 async fn step(verifier: &Verifier, db: &Db, worker: &mut Option<Worker>) -> Result<(), StoreError> {
     let worker = Worker::ensure(worker, db).await?;
     verifier.refresh_due(worker, Duration::ZERO).await?;
-    let (age, unsettled) = store::measure_doubts(db, TRIES_BEFORE_ALARM).await?;
+    let (age, unsettled) =
+        store::measure_doubts(db, verifier.livemode(), TRIES_BEFORE_ALARM).await?;
     metrics::gauge!("verigate_oldest_doubt_seconds").set(age);
     metrics::gauge!("verigate_unsettled_sessions")
         .set(u32::try_from(unsettled).map_or(f64::MAX, f64::from));

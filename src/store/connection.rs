@@ -27,6 +27,9 @@ const IDLE_IN_TRANSACTION_MS: &str = "10000";
 /// A migration may take long, but waits for a lock, with others behind it, only so many milliseconds; then it lets them go
 /// on before it tries again.
 const LOCK_TURNS: &str = "SET statement_timeout = 0; SET lock_timeout = 500";
+/// A lock was not to be had in time.
+const LOCKED: &str = "55P03";
+const NO_SUCH_TABLE: &str = "42P01";
 const LOCK_PAUSE: Duration = Duration::from_secs(2);
 
 /// The database: a pool of connections.
@@ -65,6 +68,17 @@ pub fn connect(url: &SecretString, connections: usize) -> Result<Db, StoreError>
     })
 }
 
+/// Whether a database that answers can be worked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It has the migrations this binary needs, or newer ones too.
+    Ready,
+    /// It lacks some of them.
+    MigrationsPending,
+    /// It takes nothing that is new: a standby, or a server whose disk is full.
+    ReadOnly,
+}
+
 impl Db {
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
@@ -98,7 +112,7 @@ impl Db {
         };
         let mut waiting = false;
         while let Err(error) = ours.run(&mut connection).await {
-            if !is_lock_timeout(&error) {
+            if code_of(&error).as_deref() != Some(LOCKED) {
                 return Err(error);
             }
             if !waiting {
@@ -114,16 +128,39 @@ impl Db {
         Ok(())
     }
 
-    /// Is the database reachable, and does it have exactly the migrations this binary needs (or newer ones)?
-    pub async fn is_ready(&self) -> Result<bool, StoreError> {
+    /// Makes up for what a restored database has lost, which migrating does too; to be called before anything is written.
+    pub async fn take_over(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.get().await?.keep();
+        outbox::continue_feed(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// Can the database be reached, and worked with?
+    pub async fn readiness(&self) -> Result<Readiness, StoreError> {
         let mut connection = self.pool.get().await?;
-        let applied = connection
-            .list_applied_migrations("_sqlx_migrations")
-            .await
-            .map_err(|error| StoreError::Unexpected(sqlx::Error::Migrate(Box::new(error))))?;
-        Ok(MIGRATOR
+        let applied = connection.list_applied_migrations("_sqlx_migrations").await;
+        let applied = match applied {
+            Err(error) if code_of(&error).as_deref() == Some(NO_SUCH_TABLE) => Vec::new(),
+            applied => applied
+                .map_err(|error| StoreError::Unexpected(sqlx::Error::Migrate(Box::new(error))))?,
+        };
+        let is_current = MIGRATOR
             .iter()
-            .all(|ours| applied.iter().any(|theirs| theirs.version == ours.version)))
+            .all(|ours| applied.iter().any(|theirs| theirs.version == ours.version));
+        if !is_current {
+            return Ok(Readiness::MigrationsPending);
+        }
+        let only_reads = sqlx::query_scalar!(
+            r#"SELECT current_setting('transaction_read_only') = 'on' AS "only_reads!""#
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        Ok(if only_reads {
+            Readiness::ReadOnly
+        } else {
+            Readiness::Ready
+        })
     }
 
     /// Closes every connection, those in use as they come back.
@@ -132,13 +169,12 @@ impl Db {
     }
 }
 
-/// Was a lock not to be had in time?
-fn is_lock_timeout(error: &MigrateError) -> bool {
+/// What Postgres said is wrong, by its code.
+fn code_of(error: &MigrateError) -> Option<Cow<'_, str>> {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
-        return false;
+        return None;
     };
-    let database = error.as_database_error();
-    database.and_then(DatabaseError::code).as_deref() == Some("55P03")
+    error.as_database_error().and_then(DatabaseError::code)
 }
 
 /// A connection that hears notifications.

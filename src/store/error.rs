@@ -77,8 +77,10 @@ impl From<sqlx::Error> for StoreError {
                 Self::Unavailable(error)
             }
             // A lock we could not get in time; more notifications than Postgres has room for, as long as somebody does not
-            // fetch theirs.
-            Some("55P03" | "54000") => Self::Unavailable(error),
+            // fetch theirs; a server that only reads; a database that is not there, or does not know us, for now.
+            Some("55P03" | "54000" | "25006" | "3D000" | "28000" | "28P01") => {
+                Self::Unavailable(error)
+            }
             Some(c) if ["22", "23", "54"].iter().any(|class| c.starts_with(class)) => {
                 Self::Data(error)
             }

@@ -55,7 +55,7 @@ pub use budget::{
     Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,
     release_all_reservations, release_reservations, spend_reservations,
 };
-pub use connection::{Db, Listener, MIGRATOR, connect, has_foreign_tables, listen};
+pub use connection::{Db, Listener, MIGRATOR, Readiness, connect, has_foreign_tables, listen};
 pub use erasures::{
     FinishedErasure, Left, anonymise_user, bare_attempts, delete_belongings, demand_redactions_of,
     finish_erasures, insert_erasure,

@@ -348,15 +348,20 @@ pub async fn absorb_unclaimed(
     super::spend_reservations(tx, &[attempt]).await
 }
 
-/// Age in seconds of the oldest doubt, zero when there is none, and how many sessions were asked about so often in vain that
-/// somebody should look.
-pub async fn measure_doubts(db: &Db, tries_before_alarm: u32) -> Result<(f64, i64), StoreError> {
+/// Age in seconds of this mode's oldest doubt, zero when there is none, and how many sessions were asked about so often in
+/// vain that somebody should look.
+pub async fn measure_doubts(
+    db: &Db,
+    livemode: bool,
+    tries_before_alarm: u32,
+) -> Result<(f64, i64), StoreError> {
     let row = sqlx::query!(
         r#"SELECT (SELECT COALESCE(EXTRACT(EPOCH FROM now() - min(doubt_since)), 0)::float8
-                   FROM verifications WHERE doubt_since IS NOT NULL) AS "age!",
+                   FROM verifications WHERE doubt_since IS NOT NULL AND livemode = $2) AS "age!",
                   (SELECT count(*) FROM verifications
-                   WHERE refresh_due_at IS NOT NULL AND refresh_tries >= $1) AS "unsettled!""#,
+                   WHERE refresh_due_at IS NOT NULL AND refresh_tries >= $1 AND livemode = $2) AS "unsettled!""#,
         i32::try_from(tries_before_alarm).unwrap_or(i32::MAX),
+        livemode,
     )
     .fetch_one(db.pool())
     .await?;

@@ -87,6 +87,11 @@ impl Verifier {
         }
     }
 
+    /// Of which mode's sessions it takes care.
+    pub fn livemode(&self) -> bool {
+        self.settings.livemode
+    }
+
     /// What people can be asked for.
     pub fn policies(&self) -> &Policies {
         &self.settings.policies

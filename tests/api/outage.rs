@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use verigate::config::Mode;
 
 use crate::{
@@ -94,6 +95,44 @@ async fn a_postgres_that_is_shut_down_is_told_at_once_and_its_return_noticed() {
     postgres.shut_down().await;
     says_that_it_is_away(&server).await;
     postgres.bring_back().await;
+    works_again(&server).await;
+}
+
+/// As a standby is, or one whose disk is full at some hosts.
+async fn let_only_read(postgres: &OwnPostgres, only_read: bool) {
+    let mut db = PgConnection::connect(postgres.url()).await.unwrap();
+    let change = if only_read {
+        "ALTER SYSTEM SET default_transaction_read_only = on"
+    } else {
+        "ALTER SYSTEM RESET default_transaction_read_only"
+    };
+    for statement in [
+        "SET default_transaction_read_only = off",
+        change,
+        "SELECT pg_reload_conf()",
+    ] {
+        db.execute(statement).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_that_only_reads_is_told_as_an_outage_and_by_its_name() {
+    let postgres = OwnPostgres::start().await;
+    let server = TestServer::over(Mode::Dev, postgres.url()).await;
+    assert_eq!(server.deliver(event("evt_1")).await, StatusCode::OK);
+    let_only_read(&postgres, true).await;
+    eventually("readiness tells", async || {
+        let (status, body) = server.json("/readyz").await;
+        (body["status"] == "database_read_only").then_some(status)
+    })
+    .await;
+    let delivery = server.send_delivery(event("evt_2")).await;
+    let create = server.post("/create-verification-session").send();
+    for answer in [delivery, create.await.unwrap()] {
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+    }
+    let_only_read(&postgres, false).await;
     works_again(&server).await;
 }
 

@@ -333,17 +333,19 @@ async fn a_session_that_stripe_does_not_settle_is_counted_and_explained() {
     world.hear_all().await;
     let url = SecretString::from(world.db.url().to_owned());
     let db = store::connect(&url, 1).unwrap();
-    let (_, unsettled) = store::measure_doubts(&db, TRIES_BEFORE_ALARM)
+    let (_, unsettled) = store::measure_doubts(&db, false, TRIES_BEFORE_ALARM)
         .await
         .unwrap();
     assert_eq!(unsettled, 0);
     let tried =
         "UPDATE verifications SET refresh_tries = 8, refresh_due_at = now() + interval '1 hour'";
     sqlx::raw_sql(tried).execute(world.db.pool()).await.unwrap();
-    let (_, unsettled) = store::measure_doubts(&db, TRIES_BEFORE_ALARM)
+    let (_, unsettled) = store::measure_doubts(&db, false, TRIES_BEFORE_ALARM)
         .await
         .unwrap();
     assert_eq!(unsettled, 1);
+    let of_the_other = store::measure_doubts(&db, true, TRIES_BEFORE_ALARM);
+    assert_eq!(of_the_other.await.unwrap(), (0.0, 0));
     let folder = working_folder();
     let variables = [("DATABASE_URL", world.db.url())];
     let said = run(&["explain", &session], &variables, folder.path()).stdout;

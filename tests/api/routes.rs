@@ -348,7 +348,14 @@ async fn a_schema_that_is_behind_is_not_ready() {
         .execute(server.db.as_ref().unwrap().pool())
         .await
         .unwrap();
-    let (status, body) = server.json("/readyz").await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(body["status"], "migrations_pending");
+    for _ in 0..2 {
+        let (status, body) = server.json("/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body["status"], "migrations_pending");
+        // As it is before the very first migration.
+        sqlx::query("DROP TABLE IF EXISTS _sqlx_migrations")
+            .execute(server.db.as_ref().unwrap().pool())
+            .await
+            .unwrap();
+    }
 }
