@@ -126,6 +126,7 @@ fn named_session(body: &Bytes) -> Option<String> {
 fn wish(user: &CurrentUser, address: ClientAddress, client: Client) -> StartRequest {
     StartRequest {
         address: address.0,
+        user: user.session().map(|session| session.user),
         policy: user.policy().map(str::to_owned),
         ..StartRequest::new(user.person().clone(), client)
     }

@@ -54,6 +54,8 @@ pub struct BrowserSession {
     /// Its id.
     pub id: Uuid,
     /// Who is signed in.
+    pub user: UserId,
+    /// The same, as their row says it now.
     pub person: Person,
     /// The hand-off that signed it in.
     pub hand_off: Option<Uuid>,
@@ -96,7 +98,7 @@ pub async fn find_browser_session(
     idle: Duration,
 ) -> Result<Option<BrowserSession>, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT s.id, u.realm, u.external_id, u.email, s.hand_off_id,
+        r#"SELECT s.id, s.user_id, u.realm, u.external_id, u.email, s.hand_off_id,
                   h.policy AS "policy?", h.return_url AS "return_url?",
                   s.seen_at < now() - interval '1 minute' AS "due!"
            FROM browser_sessions s
@@ -113,6 +115,7 @@ pub async fn find_browser_session(
     .await?;
     Ok(row.map(|row| BrowserSession {
         id: row.id,
+        user: UserId(row.user_id),
         person: Person {
             realm: row.realm,
             external_id: row.external_id,

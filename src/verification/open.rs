@@ -39,7 +39,7 @@ impl Verifier {
             request,
             policy: self.policy(request.policy.as_deref())?,
             holder: Uuid::new_v4(),
-            user: None,
+            user: request.user,
         };
         let deadline = Instant::now() + LEASE_PATIENCE;
         let mut restarts = 0;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{Verifier, policy::Policy};
 use crate::{
-    domain::{AttemptId, Client, Person, SessionId},
+    domain::{AttemptId, Client, Person, SessionId, UserId},
     store::{self, StoreError},
     stripe::{Priority, StripeError},
 };
@@ -16,6 +16,8 @@ use crate::{
 pub struct StartRequest {
     /// Who is to be verified.
     pub person: Person,
+    /// Whose row `person` was read from, if it was: then it is news of nobody.
+    pub user: Option<UserId>,
     /// What opens Stripe's page.
     pub client: Client,
     /// The name of the policy asked for; none is the default one.
@@ -29,6 +31,7 @@ impl StartRequest {
     pub fn new(person: Person, client: Client) -> Self {
         Self {
             person,
+            user: None,
             client,
             policy: None,
             address: None,

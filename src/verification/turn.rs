@@ -34,7 +34,7 @@ pub(super) struct Wish<'a> {
     pub(super) request: &'a StartRequest,
     pub(super) policy: Arc<Policy>,
     pub(super) holder: Uuid,
-    /// Who it is of, once that is known.
+    /// Who it is of, once that is known; a cookie knows from the first.
     pub(super) user: Option<UserId>,
 }
 
@@ -53,10 +53,15 @@ impl Verifier {
     }
 
     async fn choose_turn(&self, tx: &mut Tx, wish: &Wish<'_>) -> Result<Turn, StoreError> {
-        let user = store::lock_person(tx, &wish.request.person).await?;
-        if wish.user.is_some_and(|known| known != user.id) {
-            return Ok(Turn::Forgotten);
-        }
+        let person = &wish.request.person;
+        let user = match wish.user {
+            None => store::lock_person(tx, person).await?,
+            // Whoever is known already is not made anew, nor is an address written back that may be an old one.
+            Some(known) => match store::lock_known(tx, person).await? {
+                Some(user) if user.id == known => user,
+                _ => return Ok(Turn::Forgotten),
+            },
+        };
         if !user.is_new
             && let Some(turn) = self.find_turn(tx, &user, wish).await?
         {

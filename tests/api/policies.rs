@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use verigate::{
-    domain::{Client, Person},
+    domain::{Client, Person, UserId},
     verification::{StartError, StartRequest},
 };
 
 use crate::{
     sandbox::support::id,
+    support::eventually,
     world::{World, ada, ada_starts_under},
 };
 
@@ -345,4 +346,48 @@ async fn a_text_that_is_no_address_keeps_nobody_from_verifying() {
         world.process().start(&with_address(text)).await.unwrap();
         assert_eq!(given(&world).await.0, Value::Null, "{text}");
     }
+}
+
+/// Polls with an old address, a cookie's copy or a token's, while the application writes a new one.
+#[tokio::test]
+async fn a_start_never_writes_an_old_address_over_a_new_one() {
+    for by_cookie in [true, false] {
+        let world = World::new().await;
+        world
+            .process()
+            .start(&with_address("old@example.com"))
+            .await
+            .unwrap();
+        let held = "UPDATE verifications SET lease_holder = gen_random_uuid(), \
+            lease_until = now() + interval '20 seconds'";
+        sqlx::query(held).execute(world.db.pool()).await.unwrap();
+        let mut request = with_address("old@example.com");
+        if by_cookie {
+            let known = "SELECT id FROM users";
+            let known = sqlx::query_scalar(known).fetch_one(world.db.pool()).await;
+            request.user = Some(UserId(known.unwrap()));
+        } else {
+            request.person.email = Some("older@example.com".to_owned());
+        }
+        let process = world.process();
+        let start = tokio::spawn(async move { process.start(&request).await });
+        if !by_cookie {
+            eventually("its first turn is over", async || {
+                (address(&world).await == "older@example.com").then_some(())
+            })
+            .await;
+        }
+        let new =
+            "UPDATE users SET email = 'new@example.com', details_version = details_version + 1";
+        sqlx::query(new).execute(world.db.pool()).await.unwrap();
+        world.run_leases_out().await;
+        start.await.unwrap().unwrap();
+        assert_eq!(address(&world).await, "new@example.com", "{by_cookie}");
+        assert_eq!(given(&world).await.0, "new@example.com", "{by_cookie}");
+    }
+}
+
+async fn address(world: &World) -> String {
+    let address = sqlx::query_scalar("SELECT email FROM users");
+    address.fetch_one(world.db.pool()).await.unwrap()
 }

@@ -2,12 +2,16 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use verigate::config::Mode;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use verigate::{config::Mode, domain::Person, store, verification::forget_person};
 
 use crate::{
     browser::{Browser, HTML, path},
-    server::TestServer,
-    support::database::TestDb,
+    server::{PUBLIC_HOST, TestServer},
+    support::{database::TestDb, eventually},
 };
 
 async fn run(server: &TestServer, statement: &'static str) -> u64 {
@@ -355,4 +359,44 @@ async fn the_way_back_is_the_hand_offs_own_in_every_state() {
         page.contains("href=\"https://acme.example/home\">Back to Acme"),
         "{page}"
     );
+}
+
+#[tokio::test]
+async fn a_start_by_somebody_who_is_forgotten_meanwhile_makes_nobody_anew() {
+    let server = server(&[], Mode::Serve).await;
+    let browser = Browser::signed_in(&server, "ada").await;
+    run(
+        &server,
+        "UPDATE browser_sessions SET seen_at = now() - interval '2 minutes'",
+    )
+    .await;
+    let cookie = browser.cookie.as_deref().unwrap();
+    let head = format!(
+        "POST /create-verification-session HTTP/1.1\r\nHost: {PUBLIC_HOST}\r\nCookie: {cookie}\r\n\
+         Sec-Fetch-Site: same-origin\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
+    );
+    let mut connection = TcpStream::connect(server.address).await.unwrap();
+    connection.write_all(head.as_bytes()).await.unwrap();
+    eventually("its cookie is known", async || {
+        let seen = "SELECT seen_at > now() - interval '1 minute' FROM browser_sessions";
+        let seen = sqlx::query_scalar::<_, bool>(seen);
+        seen.fetch_one(server.pool()).await.unwrap().then_some(())
+    })
+    .await;
+    let ada = Person {
+        realm: "app".to_owned(),
+        external_id: "ada".to_owned(),
+        email: None,
+    };
+    let url = server.db.as_ref().unwrap().url().to_owned();
+    let db = store::connect(&url.into(), 1).unwrap();
+    assert!(forget_person(&db, &ada, None).await.unwrap().is_some());
+    connection.write_all(b"{}").await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let people = sqlx::query_scalar("SELECT count(*) FROM users");
+    let people: i64 = people.fetch_one(server.pool()).await.unwrap();
+    assert_eq!(people, 1, "the row that names nobody");
+    assert!(server.stripe.calls().is_empty());
 }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::Identity;
 use crate::{
-    domain::Token,
+    domain::{Token, UserId},
     http::{error::Error, security::Surface},
     store::{BrowserSession, StoreError},
     verification::Verifier,
@@ -49,6 +49,8 @@ const PLAIN_LOGIN_NAME: &str = "verigate-login";
 pub(crate) struct SignedIn {
     /// The session's own.
     pub(crate) id: Uuid,
+    /// Who it was that signed in: another of the same name is somebody else.
+    pub(crate) user: UserId,
     /// The set of checks that the hand-off asks for.
     pub(crate) policy: Option<String>,
     /// Where the person goes afterwards.
@@ -201,6 +203,7 @@ impl From<BrowserSession> for Identity {
             person: session.person,
             session: Some(SignedIn {
                 id: session.id,
+                user: session.user,
                 policy: session.policy,
                 return_url: return_url.and_then(|url| Url::parse(url).ok()),
             }),
