@@ -180,10 +180,9 @@ impl StripeError {
         self.code() == Some("idempotency_key_in_use")
     }
 
-    /// A server error stored for this idempotency key: it will be repeated for a day.
+    /// A failure stored for this idempotency key: it will be repeated for a day, whatever is mended meanwhile.
     pub fn is_replayed_failure(&self) -> bool {
-        self.api()
-            .is_some_and(|error| error.replayed && error.status >= 500)
+        self.api().is_some_and(|error| error.replayed)
     }
 
     /// A short word for metrics and logs.

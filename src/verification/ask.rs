@@ -16,6 +16,8 @@ pub(super) enum Found {
     Gone,
     /// No session came of the attempt, nor can one.
     Nothing(&'static str),
+    /// Stripe will not make one of it.
+    Refused(StripeError),
 }
 
 /// What Stripe said to a change of the session, before it was read.
@@ -57,6 +59,7 @@ impl Verifier {
             Ok(reply) if reply.replayed => self.read_open(&reply.value.id, "created").await,
             Ok(reply) => Ok(Found::Session(Box::new(reply), "created", Told::Nothing)),
             Err(error) if key_is_spoilt(&error) => self.search(lease).await,
+            Err(error) if refuses_to_create(&error) => Ok(Found::Refused(error)),
             Err(error) => Err(error),
         }
     }
@@ -128,9 +131,13 @@ fn told<T>(answer: Result<T, StripeError>) -> Result<Told, StripeError> {
 
 /// The key brings back a failure for ever, or belongs to a call with other parameters: no session can come by it.
 fn key_is_spoilt(error: &StripeError) -> bool {
-    error.api().is_some_and(|answer| {
-        (answer.replayed && answer.status >= 500)
-            || answer.kind.as_deref() == Some("idempotency_error")
-                && answer.code.as_deref() != Some("idempotency_key_in_use")
-    })
+    error.is_replayed_failure() || error.is_idempotency_error() && !error.is_key_in_use()
+}
+
+/// The parameters are frozen, so the same call would be refused for ever. Not so where it is our key that is refused, nor
+/// where the answer does not speak as Stripe does: then somebody on the way gave it.
+fn refuses_to_create(error: &StripeError) -> bool {
+    error.is_definite_refusal()
+        && !matches!(error.status(), Some(401 | 403))
+        && error.api().is_some_and(|answer| answer.kind.is_some())
 }

@@ -99,16 +99,15 @@ impl Verifier {
                 self.close(lease, why).await.map_err(store_failure)?;
                 Ok(None)
             }
+            Ok(Found::Refused(error)) => {
+                let reason = refusal(&error);
+                let why = "closed: Stripe refused to create a session";
+                self.close(lease, why).await.map_err(store_failure)?;
+                Err(reason)
+            }
             Err(error) => {
                 let reason = refusal(&error);
-                let done = if error.status() == Some(400) {
-                    // The parameters are frozen, so the same call would be refused for ever.
-                    self.close(lease, "closed: Stripe refused to create a session")
-                        .await
-                } else {
-                    self.release(lease).await
-                };
-                done.map_err(store_failure)?;
+                self.release(lease).await.map_err(store_failure)?;
                 Err(reason)
             }
         }

@@ -190,6 +190,55 @@ async fn what_stripe_refuses_closes_the_attempt_and_the_next_click_begins_anew()
 }
 
 #[tokio::test]
+async fn whatever_stripe_refuses_a_create_for_is_no_dead_end_once_it_is_mended() {
+    // A key of ours that may not is mended without another one, so its attempt stays.
+    for (status, attempts) in [(400, 2), (402, 2), (404, 2), (401, 1), (403, 2)] {
+        let world = World::new().await;
+        let kept = status != 401;
+        fault(
+            &world,
+            json!({ "kind": "error", "status": status, "store": kept, "times": 0 }),
+        )
+        .await;
+        let refused = world.click().await.unwrap_err();
+        assert_eq!(refused, StartError::Refused, "{status}");
+        world.sandbox.clear_faults().await;
+        let opened = world.click().await.unwrap();
+        world.assert_one_session(opened.session.as_str()).await;
+        assert_eq!(world.rows().await.len(), attempts, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_to_show_a_session_closes_nothing() {
+    let world = World::new().await;
+    let opened = world.click().await.unwrap();
+    world
+        .sandbox
+        .fault(json!({ "kind": "error", "status": 400, "method": "GET", "path": ONE }))
+        .await;
+    assert_eq!(world.click().await.unwrap_err(), StartError::Refused);
+    let again = world.click().await.unwrap();
+    assert_eq!(again.session, opened.session);
+    world.assert_one_session(opened.session.as_str()).await;
+    assert_eq!(world.rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_to_list_sessions_closes_nothing() {
+    let world = World::new().await;
+    lose_the_answer(&world).await;
+    world.age_attempts().await;
+    world
+        .sandbox
+        .fault(json!({ "kind": "error", "status": 400, "method": "GET", "path": SESSIONS }))
+        .await;
+    assert_eq!(world.click().await.unwrap_err(), StartError::Refused);
+    ends_in_one_session(&world).await;
+    assert_eq!(world.rows().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_session_that_stripe_lost_is_replaced() {
     let world = World::new().await;
     let lost = world.click().await.unwrap();
