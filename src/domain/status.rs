@@ -100,7 +100,7 @@ impl From<Status> for UserStatus {
     }
 }
 
-/// How far a session's redaction has come. It never goes back, so the greatest level ever told is true.
+/// How far a session's redaction has come. Once begun it never goes back, so the greatest level ever told is true.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -109,10 +109,10 @@ pub enum Redaction {
     /// Nobody asked for one.
     #[default]
     None,
-    /// Asked for; Stripe takes up to four days.
-    Processing,
-    /// Stripe lists this between the two and does not say more.
+    /// Stripe has found that it could be done. It has not begun, and may be called off.
     Validated,
+    /// Begun; Stripe takes up to four days.
+    Processing,
     /// The person's data is gone.
     Redacted,
 }
@@ -121,17 +121,22 @@ impl Redaction {
     /// Every level, in order.
     pub const ALL: [Self; 4] = [
         Self::None,
-        Self::Processing,
         Self::Validated,
+        Self::Processing,
         Self::Redacted,
     ];
+
+    /// Does Stripe erase, or has it?
+    pub fn has_begun(self) -> bool {
+        self >= Self::Processing
+    }
 
     /// Stripe's word, and `none` where Stripe has null.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Processing => "processing",
             Self::Validated => "validated",
+            Self::Processing => "processing",
             Self::Redacted => "redacted",
         }
     }
@@ -175,5 +180,7 @@ mod tests {
     fn the_ranks_are_in_order() {
         assert!(Status::ALL.is_sorted());
         assert!(Redaction::ALL.is_sorted());
+        let begun = Redaction::ALL.map(Redaction::has_begun);
+        assert_eq!(begun, [false, false, true, true]);
     }
 }

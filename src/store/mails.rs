@@ -18,7 +18,7 @@ pub struct Addressee {
     pub status: Option<Status>,
     /// Why the last try failed, if that is its status.
     pub error_code: Option<String>,
-    /// What was collected is erased, or about to be.
+    /// What was collected is erased, or being erased.
     pub is_redacted: bool,
     /// Whether the status is right is being asked.
     pub is_doubtful: bool,
@@ -30,7 +30,7 @@ pub struct Addressee {
 pub async fn find_addressee(db: &Db, message: Uuid) -> Result<Option<Addressee>, StoreError> {
     let row = sqlx::query!(
         r#"SELECT u.realm, u.external_id, u.email, v.id, v.policy, v.status, v.error_code,
-                  v.redaction <> 'none' AS "is_redacted!", v.doubt_since IS NOT NULL AS "is_doubtful!",
+                  v.redaction IN ('processing', 'redacted') AS "is_redacted!", v.doubt_since IS NOT NULL AS "is_doubtful!",
                   EXISTS (SELECT FROM outbox later
                           WHERE later.user_id = o.user_id AND later.sequence > o.sequence AND later.type = o.type
                             AND later.data #>> '{verification,id}' = o.data #>> '{verification,id}')

@@ -99,8 +99,10 @@ impl Verifier {
             (_, Redaction::Redacted) => Next::Over(RedactionOutcome::Redacted),
             _ if claimed.gone => Next::Over(RedactionOutcome::Gone),
             (None, _) => self.search_session(claimed).await?,
-            (Some(session), Redaction::None) => self.ask(claimed, session).await,
-            (Some(session), _) => self.look_again(claimed, session).await?,
+            (Some(session), Redaction::None | Redaction::Validated) => {
+                self.ask(claimed, session).await
+            }
+            (Some(session), Redaction::Processing) => self.look_again(claimed, session).await?,
         };
         match next {
             Next::Over(outcome) => {
@@ -204,13 +206,7 @@ impl Verifier {
             let rows = rows.clone().filter(which);
             rows.map(|it| it.row.id).collect()
         };
-        let begun = those(|it| {
-            !it.row.gone
-                && matches!(
-                    it.row.knowledge.redaction,
-                    Redaction::Processing | Redaction::Validated
-                )
-        });
+        let begun = those(|it| !it.row.gone && it.row.knowledge.redaction == Redaction::Processing);
         if !begun.is_empty() {
             store::follow_redactions(tx, &begun, FIRST_LOOK).await?;
         }
@@ -225,9 +221,8 @@ impl Verifier {
         if !back.is_empty() {
             store::reopen_redactions(tx, &back).await?;
         }
-        let found = those(|it| {
-            it.forgotten && !it.row.gone && it.row.knowledge.redaction == Redaction::None
-        });
+        let found =
+            those(|it| it.forgotten && !it.row.gone && !it.row.knowledge.redaction.has_begun());
         if !found.is_empty() {
             store::demand_redactions(tx, &found).await?;
         }

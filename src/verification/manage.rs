@@ -8,7 +8,7 @@ use super::{
     read,
 };
 use crate::{
-    domain::{AttemptId, Redaction, SessionId, Status},
+    domain::{AttemptId, SessionId, Status},
     store::{self, Owner, StoreError, VerificationView},
     stripe::{Priority, Reply, SessionStatus, StripeError, VerificationSession},
 };
@@ -146,7 +146,7 @@ impl Verifier {
         // Stripe's own word: the row may still weigh it against another of the same second.
         match &reply.value.status {
             SessionStatus::Canceled if act == Act::Cancel => Ok(()),
-            _ if act == Act::Redact && reply.value.redaction.is_some() => Ok(()),
+            _ if act == Act::Redact && read::redaction(&reply.value).has_begun() => Ok(()),
             SessionStatus::Processing => Err(ManageError::Processing),
             SessionStatus::Verified | SessionStatus::Canceled => Err(ManageError::NotOpen),
             SessionStatus::RequiresInput | SessionStatus::Unknown(_) => Err(refusal(refused)),
@@ -194,7 +194,7 @@ impl Act {
     fn is_done(self, view: &VerificationView) -> bool {
         match self {
             Self::Cancel => view.status == Some(Status::Canceled),
-            Self::Redact => view.redaction != Redaction::None,
+            Self::Redact => view.redaction.has_begun(),
         }
     }
 }

@@ -309,7 +309,7 @@ fn conclude(row: &mut Verification) {
 /// No check can come of it any more. One that was verified has been checked, even if nobody told us its report yet.
 fn will_not_be_billed(verification: &Verification) -> bool {
     let over = verification.gone
-        || verification.knowledge.redaction != Redaction::None
+        || verification.knowledge.redaction.has_begun()
         || verification.status == Some(Status::Canceled);
     over && verification.status != Some(Status::Verified)
 }

@@ -106,11 +106,7 @@ pub(super) fn session(
     answers: Option<i32>,
     cause: &str,
 ) -> Observation {
-    let level = session
-        .redaction
-        .as_deref()
-        .and_then(Redaction::parse)
-        .unwrap_or_default();
+    let level = redaction(session);
     let mut unknown_status = None;
     let mut knowledge = Knowledge::default();
     match (status(&session.status), as_of) {
@@ -135,6 +131,16 @@ pub(super) fn session(
             "Stripe sent a status this version does not know; nothing was changed, upgrade Verigate"
         );
     }
+    let of_redaction = session.redaction.as_deref();
+    if let Some(word) = of_redaction.filter(|word| Redaction::parse(word).is_none()) {
+        metrics::counter!("verigate_unknown_statuses_total").increment(1);
+        tracing::error!(
+            stripe.session = %session.id,
+            status = %word,
+            "Stripe sent a status of a redaction that this version does not know; it is taken for none that has begun, \
+             upgrade Verigate"
+        );
+    }
     Observation {
         knowledge: knowledge
             .with_redaction(level)
@@ -145,6 +151,12 @@ pub(super) fn session(
             unknown_status,
         },
     }
+}
+
+/// How far an answer says that the session's redaction is. A word we do not know is of none that has begun.
+pub(super) fn redaction(session: &VerificationSession) -> Redaction {
+    let word = session.redaction.as_deref();
+    word.and_then(Redaction::parse).unwrap_or_default()
 }
 
 /// Whose attempt an answer says it is.

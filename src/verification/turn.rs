@@ -12,7 +12,7 @@ use super::{
     start::{StartError, StartRequest},
 };
 use crate::{
-    domain::{AttemptId, Client, Redaction, Status, UserId, UserStatus},
+    domain::{AttemptId, Client, Status, UserId, UserStatus},
     store::{self, LockedUser, NewAttempt, StoreError, Tx, Verification},
     stripe::{ATTEMPT_KEY, CreateSession},
 };
@@ -173,6 +173,6 @@ impl Verifier {
 /// Nothing can come of this attempt any more.
 pub(super) fn is_over(row: &Verification) -> bool {
     row.gone
-        || row.knowledge.redaction != Redaction::None
+        || row.knowledge.redaction.has_begun()
         || matches!(row.status, Some(Status::Canceled | Status::Verified))
 }

@@ -8,7 +8,7 @@ use sqlx::AssertSqlSafe;
 use verigate::{
     domain::AttemptId,
     store::{self, Db, Owner, Worker},
-    verification::{Redacting, StartError, Verifier},
+    verification::{Redacting, StartError, Verifier, forget_person},
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     sandbox::support::id,
     support::{database::TestDb, eventually},
     telling,
-    world::{World, ada_starts, http_client, read, refresh},
+    world::{World, ada, ada_starts, http_client, read, refresh},
 };
 
 /// Longer than any backoff.
@@ -186,6 +186,56 @@ async fn nothing_of_it_is_handed_out_between_the_end_of_the_check_and_the_erasur
     let theirs = case.world.sessions().await;
     let erased = theirs.iter().filter(|it| !it["redaction"].is_null());
     assert_eq!(erased.map(id).collect::<Vec<_>>(), [&case.session]);
+}
+
+#[tokio::test]
+async fn an_erasure_that_is_only_validated_has_not_begun() {
+    let case = Case::open().await;
+    let replica = Replica::start(&case.world).await;
+    let told = Delivery::new("evt_validated", "created", 1_790_000_000, &case.session);
+    let told = told.session("redaction", json!({ "status": "validated" }));
+    case.world.process().hear(&told.read()).await.unwrap();
+    assert_eq!(case.stands().await, ("validated".to_owned(), None));
+    let next = case.world.click().await.unwrap();
+    assert_eq!(next.session.as_str(), case.session, "it is still open");
+    assert_eq!((replica.erase(FAR).await, case.asked().await), (0, 0));
+    assert_eq!(case.redact().await, Redacting::Begun);
+    assert_eq!(case.asked().await, 1);
+    case.is("processing", "begun").await;
+}
+
+#[tokio::test]
+async fn an_erasure_that_is_only_validated_is_asked_for_when_its_person_is_forgotten() {
+    let case = Case::open().await;
+    let replica = Replica::start(&case.world).await;
+    case.run("UPDATE verifications SET redaction = 'validated'")
+        .await;
+    let db = connect(&case.world.db);
+    forget_person(&db, &ada(), None).await.unwrap().unwrap();
+    assert_eq!(replica.erase(Duration::ZERO).await, 1);
+    assert_eq!(case.asked().await, 1);
+    case.is("processing", "begun").await;
+}
+
+/// Servers before this migration followed such a one as if it had begun.
+#[tokio::test]
+async fn what_was_followed_while_only_validated_is_asked_for_if_anybody_did() {
+    const MIGRATION: &str = include_str!("../../migrations/0023_redactions_and_searches.sql");
+    for (asked, books) in [("now()", None), ("now() - interval '1 hour'", Some("kept"))] {
+        let case = Case::open().await;
+        let pool = case.world.db.pool();
+        case.run("UPDATE verifications SET redaction = 'validated'")
+            .await;
+        let followed = format!(
+            "INSERT INTO redactions (verification_id, requested_at, begun_at) \
+             SELECT id, {asked}, now() FROM verifications"
+        );
+        let followed = sqlx::query(AssertSqlSafe(followed));
+        followed.execute(pool).await.unwrap();
+        sqlx::raw_sql(MIGRATION).execute(pool).await.unwrap();
+        let expected = ("validated".to_owned(), books.map(str::to_owned));
+        assert_eq!(case.stands().await, expected);
+    }
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub(super) enum Step {
     Cancel,
     /// The person's data is to be erased.
     Redact,
-    /// Stripe says `validated` of the redaction, and sends no event.
+    /// Stripe says `validated` of a redaction that has not begun, and sends no event.
     Validate,
     /// The data is erased.
     Erase,
@@ -83,19 +83,24 @@ impl Life {
         let now = self.end();
         let processed = now.detail.report.is_some();
         match (now.redaction, now.status) {
-            (Redaction::None, Status::Processing) => {
+            (Redaction::None | Redaction::Validated, Status::Processing) => {
                 vec![Step::Fail("document_expired"), Step::Pass]
             }
             (Redaction::None, Status::RequiresInput) if processed => {
                 vec![Step::Submit, Step::Uphold, Step::Cancel, Step::Redact]
             }
             (Redaction::None, Status::RequiresInput) => {
+                vec![Step::Submit, Step::Cancel, Step::Validate, Step::Redact]
+            }
+            (Redaction::Validated, Status::RequiresInput) => {
                 vec![Step::Submit, Step::Cancel, Step::Redact]
             }
-            (Redaction::None, Status::Verified) => vec![Step::Overturn, Step::Redact],
-            (Redaction::None, Status::Canceled) => vec![Step::Redact],
-            (Redaction::Processing, _) => vec![Step::Validate, Step::Erase],
-            (Redaction::Validated, _) => vec![Step::Erase],
+            (Redaction::None, Status::Verified) => {
+                vec![Step::Overturn, Step::Validate, Step::Redact]
+            }
+            (Redaction::Validated, Status::Verified) => vec![Step::Overturn, Step::Redact],
+            (Redaction::None | Redaction::Validated, Status::Canceled) => vec![Step::Redact],
+            (Redaction::Processing, _) => vec![Step::Erase],
             (Redaction::Redacted, _) => vec![],
         }
     }

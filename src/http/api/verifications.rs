@@ -74,12 +74,12 @@ pub(crate) enum VerificationStatus {
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum RedactionStatus {
-    /// Nobody asked for it.
+    /// It has not begun.
     None,
-    /// Asked for; Stripe takes up to four days.
-    Processing,
-    /// Stripe has confirmed the request.
+    /// It has not begun, but Stripe has found that it could be done.
     Validated,
+    /// Begun; Stripe takes up to four days.
+    Processing,
     /// Done.
     Redacted,
 }
@@ -162,8 +162,8 @@ impl From<Redaction> for RedactionStatus {
     fn from(redaction: Redaction) -> Self {
         match redaction {
             Redaction::None => Self::None,
-            Redaction::Processing => Self::Processing,
             Redaction::Validated => Self::Validated,
+            Redaction::Processing => Self::Processing,
             Redaction::Redacted => Self::Redacted,
         }
     }

@@ -154,12 +154,11 @@ fn differs(session: &VerificationSession, shown: Option<&ShownSession>) -> bool 
     };
     let error = session.last_error.as_ref().and_then(|it| it.code.as_ref());
     let report = session.last_verification_report.as_ref();
-    let level = |word: Option<&str>| word.and_then(Redaction::parse).unwrap_or_default();
     of_status
         || shown.doubtful
         || shown.gone
         || (!shown.claimed && session.attempt().is_some())
         || shown.error_code.as_ref() != error
         || (report.is_some() && shown.report_id.as_ref() != report)
-        || level(session.redaction.as_deref()) > level(Some(&shown.redaction))
+        || read::redaction(session) > Redaction::parse(&shown.redaction).unwrap_or_default()
 }
