@@ -38,7 +38,7 @@ pub enum ManageError {
     /// Stripe has no session of it, not yet or not any more.
     #[error("Stripe has no session of this verification")]
     NoSession,
-    /// Its document is being checked: Stripe lets nobody interfere.
+    /// Its document is being checked, or was until just now: Stripe lets nobody interfere.
     #[error("the document is being checked")]
     Processing,
     /// It is in a state in which that cannot be done.
@@ -148,6 +148,16 @@ impl Verifier {
             SessionStatus::Canceled if act == Act::Cancel => Ok(()),
             _ if act == Act::Redact && read::redaction(&reply.value).has_begun() => Ok(()),
             SessionStatus::Processing => Err(ManageError::Processing),
+            // The check ended between the two calls, most likely; whatever it is, the wish is not lost.
+            SessionStatus::Verified | SessionStatus::RequiresInput if act == Act::Redact => {
+                tracing::warn!(
+                    error = refused as &dyn std::error::Error,
+                    stripe.request = refused.request_id(),
+                    stripe.session = %session,
+                    "Stripe does not erase a session that nothing is checked of any more; it is asked again"
+                );
+                Err(ManageError::Processing)
+            }
             SessionStatus::Verified | SessionStatus::Canceled => Err(ManageError::NotOpen),
             SessionStatus::RequiresInput | SessionStatus::Unknown(_) => Err(refusal(refused)),
         }

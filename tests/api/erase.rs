@@ -239,6 +239,23 @@ async fn what_was_followed_while_only_validated_is_asked_for_if_anybody_did() {
 }
 
 #[tokio::test]
+async fn an_erasure_that_is_refused_because_the_check_only_just_ended_is_kept() {
+    for outcome in ["success", "failure"] {
+        let case = Case::open().await;
+        let replica = Replica::start(&case.world).await;
+        case.come_to(outcome).await;
+        let checking = json!({
+            "path": "/v1/identity/verification_sessions/*/redact", "kind": "error", "status": 400,
+        });
+        case.world.sandbox.fault(checking).await;
+        assert_eq!(case.redact().await, Redacting::Kept, "{outcome}");
+        case.is("none", "kept").await;
+        assert_eq!(replica.erase(Duration::from_mins(2)).await, 1);
+        case.is("processing", "begun").await;
+    }
+}
+
+#[tokio::test]
 async fn an_erasure_that_no_event_tells_the_end_of_is_looked_at_hours_apart() {
     let case = Case::open().await;
     let replica = Replica::start(&case.world).await;
