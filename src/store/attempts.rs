@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{Db, StoreError, Tx};
 use crate::domain::{AttemptId, Client, Person, SessionId, UserId};
 
-/// How long one request alone may create or fetch a session; longer than any call to Stripe may take with its retries.
+/// How long one request alone may create or fetch a session; longer than two calls to Stripe may take with
+/// their retries.
 const LEASE_SECONDS: f64 = 20.0;
 
 /// An attempt to be made.
@@ -154,6 +155,22 @@ pub async fn claim_lease(
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Is the lease of an attempt still ours? The person must be locked: nobody takes it then.
+pub async fn holds_lease(
+    tx: &mut Tx,
+    attempt: AttemptId,
+    holder: Uuid,
+) -> Result<bool, StoreError> {
+    let held = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM verifications WHERE id = $1 AND lease_holder = $2) AS "held!""#,
+        attempt.0,
+        holder,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(held)
 }
 
 /// Ends a lease that is still ours. Says whether Stripe is asked to erase the attempt's session.

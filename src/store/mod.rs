@@ -43,8 +43,8 @@ pub use api_keys::{
 pub use api_views::{Listing, Owner, VerificationView, find_verification, list_verifications};
 pub use attempts::{
     Claim, NewAttempt, RefreshClaim, claim_lease, claim_look, claim_refreshes, close_attempt,
-    defer_refresh, end_lease, find_current, insert_attempt, is_open_session, note_asked_policies,
-    save_policy,
+    defer_refresh, end_lease, find_current, holds_lease, insert_attempt, is_open_session,
+    note_asked_policies, save_policy,
 };
 pub use batch::{News, Noted, Outgrown, encode, save_news};
 pub use browser_sessions::{

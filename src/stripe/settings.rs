@@ -32,7 +32,7 @@ pub struct Settings {
     /// What the pause grows to at most.
     pub longest_delay: Duration,
     /// The longest a person is kept waiting by one call: bucket, attempts and pauses together.
-    /// Two such calls must fit into the lease of a start.
+    /// Two such calls fit into the lease of a start. One that makes a third, or is held up, may outlast it, and finds out.
     pub person_patience: Duration,
     /// The same for a job.
     pub job_patience: Duration,

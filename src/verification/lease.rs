@@ -76,6 +76,24 @@ impl Lease {
         store::note_asked_policies(tx, self.attempt, &asked).await
     }
 
+    /// After Stripe has answered, but too late: whoever took the lease may have changed the policy before us or after, so
+    /// ours is one that the session may be under, and no more.
+    pub(super) async fn note_late_change(
+        &self,
+        tx: &mut Tx,
+        now: &Verification,
+        told: &Told,
+    ) -> Result<(), StoreError> {
+        let ours = &self.policy.name;
+        let known = now.policy == *ours || now.policies_asked.contains(ours);
+        if known || !matches!((told, &self.change), (Told::Changed, Change::Update(_))) {
+            return Ok(());
+        }
+        let mut asked = now.policies_asked.clone();
+        asked.push(ours.clone());
+        store::note_asked_policies(tx, self.attempt, &asked).await
+    }
+
     /// After Stripe has answered. True if the session is under another policy now.
     pub(super) async fn settle_policy(&self, tx: &mut Tx, told: &Told) -> Result<bool, StoreError> {
         match (told, &self.change) {

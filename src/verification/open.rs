@@ -1,7 +1,8 @@
 //! The flight of one start: take the lease, ask Stripe with no transaction open, settle.
 //!
 //! The attempt's row exists before Stripe is called and its id is the Idempotency-Key, so a process may die between any
-//! two steps: the next click repeats the call and gets the same session.
+//! two steps: the next click repeats the call and gets the same session. Whoever outlasts their lease saves what they saw,
+//! and begins anew.
 
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ impl Verifier {
                     // Made as it was first asked for, it is still to be brought under the wanted policy.
                     (Settled::Open(_), _) if lease.is_half_way() => Ok(None),
                     (Settled::Open(opened), _) => Ok(Some(opened)),
-                    (Settled::Over, _) => Ok(None),
+                    (Settled::Over | Settled::Lost, _) => Ok(None),
                     (Settled::Checked, _) => Err(StartError::Processing),
                     (Settled::Refused(reason), _) => Err(refused(reason)),
                     (Settled::Unusable, _) => {
@@ -128,19 +129,26 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             let user = store::lock_user(&mut tx, lease.user).await?;
+            let is_ours = store::holds_lease(&mut tx, lease.attempt, lease.holder).await?;
             let settled = match self.attach(&mut tx, lease.attempt, session).await? {
-                None => {
+                None if is_ours => {
                     store::release_reservations(&mut tx, lease.attempt).await?;
                     Settled::Over
                 }
+                None => Settled::Lost,
                 Some(mut row) => {
                     let observation = read::answer(reply, None, cause);
                     self.fold(&mut tx, &user, &mut row, &observation).await?;
-                    if !user.forgotten && lease.settle_policy(&mut tx, told).await? {
+                    if user.forgotten {
+                        // What it was asked for is not kept.
+                    } else if !is_ours {
+                        lease.note_late_change(&mut tx, &row, told).await?;
+                    } else if lease.settle_policy(&mut tx, told).await? {
                         self.flights.forget(&user.person);
                     }
                     let kept = store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
                     match Settled::of(&row, session, &reply.value) {
+                        _ if !is_ours => Settled::Lost,
                         Settled::Open(_) if kept => Settled::Over,
                         // The answer may have told of a report: then the next one is to be reserved.
                         Settled::Open(opened) => {
@@ -166,6 +174,7 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             let user = store::lock_user(&mut tx, lease.user).await?;
+            let is_ours = store::holds_lease(&mut tx, lease.attempt, lease.holder).await?;
             let rows = store::lock_verifications(&mut tx, &[lease.attempt], &[]).await?;
             if let Some(mut row) = rows
                 .into_iter()
@@ -179,8 +188,10 @@ impl Verifier {
                 };
                 self.fold(&mut tx, &user, &mut row, &observation).await?;
             }
-            store::release_reservations(&mut tx, lease.attempt).await?;
-            store::close_attempt(&mut tx, lease.attempt).await?;
+            if is_ours {
+                store::release_reservations(&mut tx, lease.attempt).await?;
+                store::close_attempt(&mut tx, lease.attempt).await?;
+            }
             tx.commit().await?;
             Ok(())
         })
@@ -191,6 +202,9 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             store::lock_user(&mut tx, lease.user).await?;
+            if !store::holds_lease(&mut tx, lease.attempt, lease.holder).await? {
+                return Ok(());
+            }
             store::release_reservations(&mut tx, lease.attempt).await?;
             store::close_attempt(&mut tx, lease.attempt).await?;
             store::record_history(&mut tx, lease.attempt, None, None, why).await?;
@@ -216,6 +230,8 @@ enum Settled {
     Over,
     /// Its document is being checked, or has been.
     Checked,
+    /// It took so long that somebody else has the lease, or had it: what is to come of it is theirs to say.
+    Lost,
     /// It waits, but what it may yet cost is not to be had.
     Refused(StartError),
     /// Nothing can be said of it, so nothing was changed.

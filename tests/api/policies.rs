@@ -280,6 +280,39 @@ async fn two_policies_at_once_share_no_answer_and_the_row_says_what_stripe_has()
     assert_eq!(world.count("POST update").await, 1);
 }
 
+/// One server is held up between its change and its look for longer than its lease; the other changes the session back.
+#[tokio::test]
+async fn whoever_outlasts_their_lease_saves_no_policy_that_the_session_is_not_under() {
+    let world = World::new().await;
+    let session = world.click_under("default").await.unwrap().session;
+    let slow = json!({
+        "kind": "latency", "ms": 60_000, "when": "after", "method": "GET", "path": ONE,
+    });
+    world.sandbox.fault(slow).await;
+    let slow = world.process();
+    let strong = tokio::spawn(async move { slow.start(&ada_starts_under("selfie")).await });
+    eventually("it looks at what it has changed", async || {
+        (world.count("GET one").await == 1).then_some(())
+    })
+    .await;
+    world.run_leases_out().await;
+    let weak = world.click_under("default").await.unwrap();
+    assert_eq!(weak.session, session);
+    eventually("the other goes on", async || {
+        world.sandbox.clear_faults().await;
+        strong.is_finished().then_some(())
+    })
+    .await;
+    let strong = strong.await.unwrap().unwrap();
+    assert_eq!(strong.session, session);
+    let selfie = told(&world).await[0]["options"]["document"]["require_matching_selfie"].clone();
+    let rows = policies(&world).await;
+    assert_eq!((rows[0].0.as_str(), rows[0].1.len()), ("selfie", 0));
+    assert_eq!(selfie, true, "it was asked for once more");
+    assert_eq!(world.count("POST update").await, 3);
+    world.assert_one_session(session.as_str()).await;
+}
+
 fn with_address(address: &str) -> StartRequest {
     let person = Person {
         email: Some(address.to_owned()),
