@@ -7,3 +7,5 @@ WHERE v.id = r.verification_id AND v.redaction = 'validated' AND r.ended_at IS N
 UPDATE redactions r SET begun_at = NULL, due_at = now(), tries = 0, tried_at = NULL
 FROM verifications v
 WHERE v.id = r.verification_id AND v.redaction = 'validated' AND r.ended_at IS NULL AND r.begun_at IS NOT NULL;
+
+COMMENT ON COLUMN verifications.searched_at IS 'When the healer last found no session of this attempt at Stripe; null again once somebody starts.';

@@ -138,7 +138,7 @@ pub async fn save_policy(
     Ok(())
 }
 
-/// Takes the lease of an attempt if it is free or has run out.
+/// Takes the lease of an attempt if it is free or has run out. What comes of that is to be searched for anew.
 pub async fn claim_lease(
     tx: &mut Tx,
     attempt: AttemptId,
@@ -146,7 +146,7 @@ pub async fn claim_lease(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query!(
         r#"UPDATE verifications
-           SET lease_holder = $2, lease_until = clock_timestamp() + make_interval(secs => $3)
+           SET lease_holder = $2, lease_until = clock_timestamp() + make_interval(secs => $3), searched_at = NULL
            WHERE id = $1 AND (lease_until IS NULL OR lease_until <= clock_timestamp())"#,
         attempt.0,
         holder,

@@ -163,6 +163,28 @@ pub async fn spend_reservations(tx: &mut Tx, attempts: &[AttemptId]) -> Result<(
     Ok(())
 }
 
+/// Is an attempt without a session, and was nobody at it since? The person must be locked.
+pub async fn is_unused(
+    tx: &mut Tx,
+    attempt: AttemptId,
+    since: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let unused = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM verifications v
+               WHERE v.id = $1 AND v.session_id IS NULL
+                 AND (v.lease_until IS NULL OR v.lease_until <= clock_timestamp())
+                 AND NOT EXISTS (
+                     SELECT FROM reservations r
+                     WHERE r.verification_id = v.id AND r.handed_out_at >= $2)) AS "unused!""#,
+        attempt.0,
+        since,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(unused)
+}
+
 /// Gives back what a locked attempt has reserved, and the attempt the operator allowed if it stood on one. The person
 /// must be locked.
 pub async fn release_reservations(tx: &mut Tx, attempt: AttemptId) -> Result<(), StoreError> {

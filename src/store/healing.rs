@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, Tx};
 use crate::domain::AttemptId;
 
 /// Who wants to heal, in which mode.
@@ -231,17 +231,20 @@ pub async fn find_healing(db: &Db, livemode: bool) -> Result<HealingRecord, Stor
     })
 }
 
-/// Attempts without a session that nobody is at and that were never searched for, the oldest first.
+/// Attempts without a session that nobody is at and that were not searched for since somebody was, the oldest first; and
+/// the time now.
 pub async fn list_unsearched(
     db: &Db,
     livemode: bool,
     limit: i64,
     ahead: Duration,
-) -> Result<Vec<AttemptId>, StoreError> {
-    let ids = sqlx::query_scalar!(
-        r#"SELECT id FROM verifications
+) -> Result<Vec<(AttemptId, DateTime<Utc>)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT id, now() AS "now!" FROM verifications v
            WHERE session_id IS NULL AND searched_at IS NULL AND user_id IS NOT NULL AND livemode = $1
-             AND COALESCE(lease_until, created_at) <= now() + make_interval(secs => $3) - interval '1 minute'
+             AND COALESCE(lease_until,
+                     (SELECT max(handed_out_at) FROM reservations r WHERE r.verification_id = v.id), created_at)
+                 <= now() + make_interval(secs => $3) - interval '1 minute'
            ORDER BY created_at LIMIT $2"#,
         livemode,
         limit,
@@ -249,16 +252,17 @@ pub async fn list_unsearched(
     )
     .fetch_all(db.pool())
     .await?;
-    Ok(ids.into_iter().map(AttemptId).collect())
+    let waiting = rows.into_iter().map(|row| (AttemptId(row.id), row.now));
+    Ok(waiting.collect())
 }
 
 /// Stripe was asked for a session of this attempt.
-pub async fn note_searched(db: &Db, attempt: AttemptId) -> Result<(), StoreError> {
+pub async fn note_searched(tx: &mut Tx, attempt: AttemptId) -> Result<(), StoreError> {
     sqlx::query!(
         r#"UPDATE verifications SET searched_at = now() WHERE id = $1"#,
         attempt.0,
     )
-    .execute(db.pool())
+    .execute(&mut **tx)
     .await?;
     Ok(())
 }

@@ -52,7 +52,7 @@ pub use browser_sessions::{
     find_browser_session, insert_browser_session, is_signed_in, touch_browser_session,
 };
 pub use budget::{
-    Books, NewReservation, lock_budget, note_warning, put_reservation, read_books,
+    Books, NewReservation, is_unused, lock_budget, note_warning, put_reservation, read_books,
     release_all_reservations, release_reservations, spend_reservations,
 };
 pub use connection::{Db, Listener, MIGRATOR, Readiness, connect, has_foreign_tables, listen};
@@ -98,7 +98,7 @@ pub use retention::{
     OldMessages, clear_calls, clear_events, clear_hand_offs, clear_history, clear_oidc_logins,
     clear_sessions, delete_messages, lock_old_messages, take_turn_to_clear,
 };
-pub use users::{LockedUser, find_user, lock_known, lock_person, lock_user};
+pub use users::{LockedUser, find_user, lock_known, lock_owner, lock_person, lock_user};
 pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,
     lock_verifications, measure_doubts, read_attempts,

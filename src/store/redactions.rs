@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -28,6 +29,8 @@ pub struct ClaimedRedaction {
     pub leased: bool,
     /// How often Stripe was asked without anything new.
     pub tries: u32,
+    /// When it was claimed.
+    pub claimed_at: DateTime<Utc>,
 }
 
 /// How a redaction ended.
@@ -63,6 +66,7 @@ struct ClaimRow {
     gone: bool,
     leased: bool,
     tries: i32,
+    claimed_at: DateTime<Utc>,
 }
 
 impl TryFrom<ClaimRow> for ClaimedRedaction {
@@ -78,6 +82,7 @@ impl TryFrom<ClaimRow> for ClaimedRedaction {
             gone: row.gone,
             leased: row.leased,
             tries: u32::try_from(row.tries).unwrap_or(0),
+            claimed_at: row.claimed_at,
         })
     }
 }
@@ -114,7 +119,7 @@ pub async fn claim_redactions(
                FROM due WHERE r.verification_id = due.verification_id
                RETURNING r.verification_id, r.tries)
            SELECT v.id, v.session_id, v.status, v.redaction, v.gone_at IS NOT NULL AS "gone!",
-                  COALESCE(v.lease_until > now(), false) AS "leased!", c.tries
+                  COALESCE(v.lease_until > now(), false) AS "leased!", c.tries, now() AS "claimed_at!"
            FROM claimed c JOIN verifications v ON v.id = c.verification_id"#,
         claim.worker,
         claim.livemode,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Db, StoreError, Tx};
-use crate::domain::{Person, Status, UserId, UserStatus};
+use crate::domain::{AttemptId, Person, Status, UserId, UserStatus};
 
 /// A person's row, locked until the transaction ends.
 #[derive(Clone, Debug)]
@@ -120,6 +120,17 @@ pub async fn lock_user(tx: &mut Tx, user: UserId) -> Result<LockedUser, StoreErr
     .fetch_one(&mut **tx)
     .await?;
     row.try_into()
+}
+
+/// Locks the person whose attempt it is; false if it is nobody's.
+pub async fn lock_owner(tx: &mut Tx, attempt: AttemptId) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT u.id FROM users u JOIN verifications v ON v.user_id = u.id WHERE v.id = $1 FOR UPDATE OF u"#,
+        attempt.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// The id of a person, if we have met them.

@@ -185,10 +185,11 @@ impl Verifier {
         let Some((found, session)) = found.and_then(|it| Some((it, SessionId::parse(&it.id)?)))
         else {
             // A list may lag behind a session that was only just made.
-            return Ok(match claimed.tries {
-                0 => Next::Again(FIRST_ASK),
-                _ => Next::Over(RedactionOutcome::NoSession),
-            });
+            if claimed.tries == 0 {
+                return Ok(Next::Again(FIRST_ASK));
+            }
+            self.end_search(claimed.attempt, claimed.claimed_at).await?;
+            return Ok(Next::Over(RedactionOutcome::NoSession));
         };
         let reading = found_reading(&reply, found, session);
         self.merge_all(&[reading]).await?;

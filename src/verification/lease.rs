@@ -20,6 +20,8 @@ pub(super) struct Lease {
     pub(super) user: UserId,
     pub(super) person: Person,
     pub(super) attempt: AttemptId,
+    /// The attempt was made just now: nobody has asked Stripe for anything yet.
+    pub(super) is_new: bool,
     pub(super) session: Option<SessionId>,
     pub(super) parameters: serde_json::Value,
     pub(super) key_may_have_expired: bool,
@@ -48,6 +50,7 @@ impl Lease {
             user: user.id,
             person: user.person,
             attempt: open.id,
+            is_new: false,
             session: open.session_id,
             parameters: open.parameters,
             key_may_have_expired: open.key_may_have_expired,

@@ -5,7 +5,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::{StartError, Verifier};
+use chrono::{DateTime, Utc};
+
+use super::{StartError, Verifier, again::again_if_lost};
 use crate::{
     domain::{AttemptId, Budget, Network, Person, UserId},
     store::{self, Call, LockedUser, NetworkKey, NewReservation, StoreError, Tx, Usage},
@@ -232,6 +234,26 @@ impl Verifier {
         };
         store::put_reservation(tx, &new).await?;
         Ok(Ok(()))
+    }
+
+    /// After a search for an attempt's session that began then and may have found none: if so, and if nobody was at it
+    /// since, nothing can come of what is reserved for it until it is handed out anew.
+    pub(super) async fn end_search(
+        &self,
+        attempt: AttemptId,
+        began: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        again_if_lost(|| async move {
+            let mut tx = self.db.begin().await?;
+            let is_owned = store::lock_owner(&mut tx, attempt).await?;
+            if is_owned && store::is_unused(&mut tx, attempt, began).await? {
+                store::release_reservations(&mut tx, attempt).await?;
+                store::note_searched(&mut tx, attempt).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
     }
 
     async fn is_within_budget(&self, tx: &mut Tx) -> Result<Result<(), StartError>, StoreError> {

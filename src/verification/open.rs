@@ -23,7 +23,7 @@ use super::{
 use crate::{
     domain::{SessionId, Status},
     store::{self, StoreError, Verification},
-    stripe::{Reply, SessionStatus, VerificationSession},
+    stripe::{Reply, SessionStatus, StripeError, VerificationSession},
 };
 
 /// How long a request waits for another process's lease.
@@ -108,7 +108,9 @@ impl Verifier {
             }
             Err(error) => {
                 let reason = refusal(&error);
-                self.release(lease).await.map_err(store_failure)?;
+                let unsent = lease.is_new && matches!(error, StripeError::RateLimited { .. });
+                let done = self.release(lease, unsent).await;
+                done.map_err(store_failure)?;
                 Err(reason)
             }
         }
@@ -214,8 +216,15 @@ impl Verifier {
         .await
     }
 
-    async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+    /// What is reserved stays so, unless Stripe was never asked: it may have made a session, and the healer looks.
+    async fn release(&self, lease: &Lease, unsent: bool) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
+        if unsent {
+            store::lock_user(&mut tx, lease.user).await?;
+            if store::holds_lease(&mut tx, lease.attempt, lease.holder).await? {
+                store::release_reservations(&mut tx, lease.attempt).await?;
+            }
+        }
         store::end_lease(&mut tx, lease.attempt, lease.holder).await?;
         tx.commit().await?;
         Ok(())

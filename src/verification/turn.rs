@@ -144,6 +144,7 @@ impl Verifier {
             user: user.id,
             person: user.person,
             attempt,
+            is_new: true,
             session: None,
             parameters,
             key_may_have_expired: false,

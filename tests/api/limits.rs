@@ -3,13 +3,17 @@
 use std::{net::IpAddr, time::Duration};
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use verigate::{
     domain::{Allowance, Budget, Client, Scope, UserId},
-    store::{self, Call, Repeat},
-    verification::{Limits, Outlook, StartError, StartRequest, Started, Tries, Verifier},
+    store::{self, Call, Repeat, Worker},
+    verification::{
+        HealOrder, Limits, Outlook, StartError, StartRequest, Started, Tries, Verifier,
+        forget_person,
+    },
 };
 
 use crate::{
@@ -617,4 +621,98 @@ async fn every_warning_is_given_once_in_its_period_whichever_process_sees_it() {
     )
     .await;
     assert_eq!(given().await.len(), 7);
+}
+
+/// Whatever a search for sessions that nobody knows of does, some time later.
+async fn heal(shop: &Shop) {
+    let db = store::connect(&shop.world.db.url().to_owned().into(), 2).unwrap();
+    let worker = Worker::start(&db).await.unwrap();
+    let order = HealOrder {
+        worker: worker.id(),
+        every: Duration::from_mins(5),
+        ahead: Duration::from_mins(10),
+        by_hand: false,
+    };
+    let healed = shop.process().heal(order, &CancellationToken::new()).await;
+    healed.unwrap().unwrap();
+}
+
+async fn break_creates(shop: &Shop, mut fault: Value) {
+    fault["method"] = json!("POST");
+    fault["path"] = json!(SESSIONS);
+    shop.world.sandbox.fault(fault).await;
+}
+
+/// Nothing is made, for as long as that lasts.
+async fn stop_creates(shop: &Shop) {
+    break_creates(shop, json!({ "kind": "error", "status": 503, "times": 0 })).await;
+}
+
+#[tokio::test]
+async fn what_a_failed_create_has_reserved_is_free_again_once_nothing_is_found_of_it() {
+    let shop = Shop::with_budget(Some(1), None).await;
+    stop_creates(&shop).await;
+    let unreachable = |outcome| matches!(outcome, Err(StartError::Unreachable { .. }));
+    assert!(unreachable(shop.start("ada").await));
+    shop.assert_books(1, 0, 0).await;
+    heal(&shop).await;
+    shop.assert_books(0, 0, 1).await;
+    // A later click of hers is searched for again.
+    assert!(unreachable(shop.start("ada").await));
+    shop.assert_books(1, 0, 0).await;
+    closed(shop.start("bob").await);
+    heal(&shop).await;
+    shop.world.sandbox.clear_faults().await;
+    shop.start("bob").await.unwrap();
+    closed(shop.start("ada").await);
+    shop.assert_books(1, 0, 1).await;
+}
+
+#[tokio::test]
+async fn what_is_reserved_for_a_create_that_was_never_sent_is_free_at_once() {
+    let shop = Shop::with_budget(Some(2), None).await;
+    let (db, stripe) = (shop.world.db.url(), &shop.world.sandbox.base);
+    let busy = limited(db, stripe, shop.limits.clone(), |settings| {
+        settings.rate_per_second = 1;
+        settings.person_patience = Duration::from_millis(900);
+    });
+    let (ada, bob) = (request("ada"), request("bob"));
+    let (ada, bob) = tokio::join!(busy.start(&ada), busy.start(&bob));
+    assert!(ada.is_ok() != bob.is_ok(), "{ada:?} {bob:?}");
+    assert_eq!(shop.world.count("POST session").await, 1);
+    shop.assert_books(1, 0, 1).await;
+    shop.start("eve").await.unwrap();
+    closed(shop.start("fay").await);
+}
+
+#[tokio::test]
+async fn what_is_reserved_for_a_session_that_was_made_unseen_stays_so() {
+    let shop = Shop::with_budget(Some(1), None).await;
+    break_creates(&shop, json!({ "kind": "cut", "when": "after" })).await;
+    break_creates(&shop, json!({ "kind": "cut", "skip": 1, "times": 2 })).await;
+    shop.start("ada").await.unwrap_err();
+    shop.world.sandbox.clear_faults().await;
+    heal(&shop).await;
+    shop.assert_books(1, 0, 0).await;
+    closed(shop.start("bob").await);
+    shop.start("ada").await.unwrap();
+    assert_eq!(shop.world.sessions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_reserved_for_somebody_who_is_forgotten_before_stripe_made_anything_is_free_again()
+{
+    let shop = Shop::with_budget(Some(1), None).await;
+    stop_creates(&shop).await;
+    shop.start("ada").await.unwrap_err();
+    shop.world.sandbox.clear_faults().await;
+    let db = store::connect(&shop.world.db.url().to_owned().into(), 2).unwrap();
+    forget_person(&db, &person("ada"), None).await.unwrap();
+    let worker = Worker::start(&db).await.unwrap();
+    for _ in 0..2 {
+        let far = Duration::from_hours(12);
+        assert_eq!(shop.process().erase_due(worker.id(), far).await.unwrap(), 1);
+    }
+    shop.assert_books(0, 0, 1).await;
+    shop.start("bob").await.unwrap();
 }

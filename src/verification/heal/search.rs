@@ -1,6 +1,7 @@
 //! Attempts that never got their session: a process died between Stripe's making it and our noting it.
 //!
-//! Most are found in the list of sessions, by the attempt that each names. What is left is asked for one by one, and once.
+//! Most are found in the list of sessions, by the attempt that each names. What is left is asked for one by one, and once
+//! after each start; what was reserved for one that Stripe has nothing of is free again.
 
 use super::{HealError, HealedBy, Round, report::count};
 use crate::{
@@ -19,9 +20,9 @@ impl Round<'_> {
         let livemode = self.healer.livemode;
         let waiting = store::list_unsearched(db, livemode, MOST.into(), ahead).await?;
         self.report.attempts_searched += count(waiting.len());
-        for attempt in waiting {
+        for (attempt, now) in waiting {
             self.search_for(attempt).await?;
-            store::note_searched(&self.verifier.db, attempt).await?;
+            self.verifier.end_search(attempt, now).await?;
         }
         Ok(())
     }
