@@ -166,6 +166,25 @@ pub async fn wait_of_person(
     Ok(wait.map(seconds))
 }
 
+/// The same for a client network. Counts nothing.
+pub async fn wait_of_network(
+    tx: &mut Tx,
+    network: &NetworkHash,
+    most: u32,
+) -> Result<Option<Duration>, StoreError> {
+    let wait = sqlx::query_scalar!(
+        r#"SELECT EXTRACT(EPOCH FROM created_at + interval '1 hour' - statement_timestamp())::float8 AS "wait!"
+           FROM creations
+           WHERE network = $1 AND created_at > statement_timestamp() - interval '1 hour'
+           ORDER BY created_at DESC OFFSET $2 LIMIT 1"#,
+        &network.0[..],
+        i64::from(most.saturating_sub(1)),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(wait.map(seconds))
+}
+
 /// Counts a session that is about to be made against its network, which no other transaction may count until this one ends;
 /// or gives how long to wait, if `most` of the network's were made within an hour.
 pub async fn count_creation(

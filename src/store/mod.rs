@@ -73,7 +73,7 @@ pub use idempotency::{Call, Repeat, claim_call, note_call, release_call};
 pub use journal::{About, EventRecord, Outcome, record_and_lock, record_history};
 pub use limits::{
     NetworkHash, NetworkKey, Usage, allow_attempt, count_creation, find_usage, forget_creations,
-    take_extra_attempt, view_usage, wait_of_person,
+    take_extra_attempt, view_usage, wait_of_network, wait_of_person,
 };
 pub use line::take_place;
 pub use mails::{Addressee, find_addressee};

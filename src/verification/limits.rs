@@ -168,10 +168,7 @@ impl Verifier {
         if let Err(closed) = self.is_within_budget(tx).await? {
             return Ok(Err(closed));
         }
-        if let Some(most) = limits.creations_per_user_per_hour
-            && !user.is_new
-            && let Some(retry_after) = store::wait_of_person(tx, user.id, livemode, most).await?
-        {
+        if let Some(retry_after) = self.wait_for_another(tx, user, address).await? {
             return Ok(Err(StartError::RateLimited { retry_after }));
         }
         if let Some(most) = limits.creations_per_address_per_hour
@@ -183,6 +180,29 @@ impl Verifier {
             }
         }
         Ok(Ok(usage))
+    }
+
+    /// How long a locked person has to wait until another session may be made for them from there. Counts nothing.
+    pub(super) async fn wait_for_another(
+        &self,
+        tx: &mut Tx,
+        user: &LockedUser,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Duration>, StoreError> {
+        let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
+        if let Some(most) = limits.creations_per_user_per_hour
+            && !user.is_new
+            && let Some(wait) = store::wait_of_person(tx, user.id, livemode, most).await?
+        {
+            return Ok(Some(wait));
+        }
+        match limits.creations_per_address_per_hour.zip(address) {
+            Some((most, address)) => {
+                let network = limits.network_key.hash(Network::of(address));
+                store::wait_of_network(tx, &network, most).await
+            }
+            None => Ok(None),
+        }
     }
 
     /// Takes the reservation under which a locked person's attempt may be handed out now: for its next report, and once

@@ -38,6 +38,12 @@ pub(super) struct Wish<'a> {
     pub(super) user: Option<UserId>,
 }
 
+impl Wish<'_> {
+    fn change(&self, open: &Verification, user: &LockedUser) -> Change {
+        self.policy.change(open, &user.person, user.details_version)
+    }
+}
+
 impl Verifier {
     /// The first transaction: the person is locked, their open attempt found or made, its lease taken if it is free.
     pub(super) async fn take_turn(&self, wish: &Wish<'_>) -> Result<Turn, StoreError> {
@@ -105,6 +111,13 @@ impl Verifier {
         if is_over(&current) || store::is_redaction_kept(tx, id).await? {
             store::close_attempt(tx, id).await?;
             return Ok(None);
+        }
+        let (change, address) = (wish.change(&current, user), wish.request.address);
+        // Nothing is closed for another one that may not be made.
+        if change == Change::Cancel
+            && let Some(retry_after) = self.wait_for_another(tx, user, address).await?
+        {
+            return Ok(Some(Turn::Refused(StartError::RateLimited { retry_after })));
         }
         if !store::claim_lease(tx, id, wish.holder).await? {
             return Ok(Some(Turn::Theirs(user.id)));

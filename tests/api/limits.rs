@@ -716,3 +716,48 @@ async fn what_is_reserved_for_somebody_who_is_forgotten_before_stripe_made_anyth
     shop.assert_books(0, 0, 1).await;
     shop.start("bob").await.unwrap();
 }
+
+#[tokio::test]
+async fn an_open_session_is_not_closed_for_another_that_may_not_be_made() {
+    for (per_user, per_address) in [(Some(1), None), (None, Some(1))] {
+        let shop = Shop::new(Limits {
+            creations_per_user_per_hour: per_user,
+            creations_per_address_per_hour: per_address,
+            ..no_limits()
+        })
+        .await;
+        let start = async |policy: &str| {
+            let request = StartRequest {
+                address: Some("192.0.2.1".parse().unwrap()),
+                policy: Some(policy.to_owned()),
+                ..request("ada")
+            };
+            shop.process().start(&request).await
+        };
+        let first = start("default").await.unwrap();
+        let refused = start("flow").await.unwrap_err();
+        assert!(matches!(refused, StartError::RateLimited { .. }));
+        assert_eq!(shop.world.count("POST cancel").await, 0);
+        shop.world.assert_one_session(first.session.as_str()).await;
+        let still = start("default").await.unwrap();
+        assert_eq!(still.session, first.session);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_replaces_another_is_counted_once() {
+    let shop = Shop::new(Limits {
+        creations_per_user_per_hour: Some(2),
+        creations_per_address_per_hour: Some(2),
+        ..no_limits()
+    })
+    .await;
+    for policy in ["default", "flow"] {
+        let request = StartRequest {
+            address: Some("192.0.2.1".parse().unwrap()),
+            policy: Some(policy.to_owned()),
+            ..request("ada")
+        };
+        shop.process().start(&request).await.unwrap();
+    }
+}
