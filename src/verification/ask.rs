@@ -73,6 +73,10 @@ impl Verifier {
                 let answer = self.stripe.update_session(session, update, by).await;
                 (told(answer)?, "read after a change of its policy")
             }
+            Change::Details(update) => {
+                let answer = self.stripe.update_session(session, update, by).await;
+                (told(answer)?, "read after a change of its person's details")
+            }
             Change::Cancel => {
                 let answer = self.stripe.cancel_session(session, by).await;
                 (told(answer)?, "closed for another policy")

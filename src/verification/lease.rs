@@ -9,7 +9,7 @@ use super::{
     policy::{Change, Policy},
 };
 use crate::{
-    domain::{AttemptId, Person, SessionId, UserId},
+    domain::{AttemptId, Person, SessionId, Status, UserId},
     store::{self, LockedUser, StoreError, Tx, Verification},
     stripe::CreateSession,
 };
@@ -67,6 +67,11 @@ impl Lease {
         self.session.is_none() && self.change != Change::None
     }
 
+    /// Does the session ask for what is wanted already, whatever Stripe says to the change?
+    pub(super) fn is_only_of_details(&self) -> bool {
+        matches!(self.change, Change::Details(_))
+    }
+
     /// Before Stripe is asked: from then on nobody knows which of the policies the session is under, until it answers.
     pub(super) async fn note_what_is_asked(&self, tx: &mut Tx) -> Result<(), StoreError> {
         let known =
@@ -98,9 +103,26 @@ impl Lease {
     }
 
     /// After Stripe has answered. True if the session is under another policy now.
-    pub(super) async fn settle_policy(&self, tx: &mut Tx, told: &Told) -> Result<bool, StoreError> {
+    pub(super) async fn settle_policy(
+        &self,
+        tx: &mut Tx,
+        now: &Verification,
+        told: &Told,
+    ) -> Result<bool, StoreError> {
+        if let (Told::Refused(error), Change::Details(_)) = (told, &self.change) {
+            tracing::warn!(
+                verification.id = %self.attempt,
+                error = error as &dyn std::error::Error,
+                stripe.request = error.request_id(),
+                "Stripe does not take a person's new details; their session goes on without"
+            );
+        }
+        let waits = now.status == Some(Status::RequiresInput);
         match (told, &self.change) {
-            (Told::Changed, Change::Update(_)) => {
+            // Stripe's refusal of details is final, unless it takes nothing at all while it checks.
+            (Told::Refused(_), Change::Details(_)) if !waits => Ok(false),
+            (Told::Changed, Change::Update(_))
+            | (Told::Changed | Told::Refused(_), Change::Details(_)) => {
                 let frozen = serde_json::from_value::<CreateSession>(self.parameters.clone());
                 let wanted = self.policy.put_into(frozen.unwrap_or_default());
                 let parameters = serde_json::to_value(wanted).unwrap_or_default();

@@ -75,7 +75,9 @@ impl Verifier {
             Ok(Found::Session(reply, cause, told)) => {
                 let settled = self.settle(lease, &reply, cause, &told).await;
                 match (settled.map_err(store_failure)?, told) {
-                    (Settled::Open(_), Told::Refused(error)) => Err(refusal(&error)),
+                    (Settled::Open(_), Told::Refused(error)) if !lease.is_only_of_details() => {
+                        Err(refusal(&error))
+                    }
                     // Made as it was first asked for, it is still to be brought under the wanted policy.
                     (Settled::Open(_), _) if lease.is_half_way() => Ok(None),
                     (Settled::Open(opened), _) => Ok(Some(opened)),
@@ -145,7 +147,7 @@ impl Verifier {
                         // What it was asked for is not kept.
                     } else if !is_ours {
                         lease.note_late_change(&mut tx, &row, told).await?;
-                    } else if lease.settle_policy(&mut tx, told).await? {
+                    } else if lease.settle_policy(&mut tx, &row, told).await? {
                         self.flights.forget(&user.person);
                     }
                     let kept = store::end_lease(&mut tx, lease.attempt, lease.holder).await?;

@@ -94,8 +94,10 @@ impl Default for Policies {
 pub(super) enum Change {
     /// Nothing: it is as wanted.
     None,
-    /// Stripe is to be told.
+    /// Stripe is to be told what to ask for.
     Update(UpdateSession),
+    /// It asks for what is wanted; Stripe is to be told more of whom.
+    Details(UpdateSession),
     /// It cannot become what is wanted: it is closed, and another one begun.
     Cancel,
 }
@@ -128,13 +130,17 @@ impl Policy {
         };
         let settled = open.policy == self.name && open.policies_asked.is_empty();
         let same = self.put_into(frozen.clone()) == frozen;
-        if settled && same && open.details_version == details {
-            return Change::None;
-        }
         let update = UpdateSession {
             provided_details: provided_details(person),
             ..UpdateSession::default()
         };
+        if settled && same {
+            return if open.details_version == details {
+                Change::None
+            } else {
+                Change::Details(update)
+            };
+        }
         match &self.check {
             Check::Of { kind, document } if frozen.verification_flow.is_none() => {
                 Change::Update(UpdateSession {
@@ -143,8 +149,7 @@ impl Policy {
                     ..update
                 })
             }
-            // A flow is for life. Its session may still learn whom it is for.
-            Check::Flow(_) if settled && same => Change::Update(update),
+            // A flow is for life.
             Check::Of { .. } | Check::Flow(_) => Change::Cancel,
         }
     }

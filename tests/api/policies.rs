@@ -354,6 +354,22 @@ async fn stripe_is_told_the_address_and_no_attempt_holds_it() {
 }
 
 #[tokio::test]
+async fn an_address_that_stripe_refuses_keeps_nobody_from_their_open_session() {
+    let world = World::new().await;
+    let start = async |address| world.process().start(&with_address(address)).await;
+    let first = start("ada@example.com").await.unwrap();
+    let no = json!({ "kind": "error", "status": 400, "method": "POST", "path": ONE, "times": 0 });
+    world.sandbox.fault(no).await;
+    for _ in 0..2 {
+        let again = start("ada@lovelace.example").await.unwrap();
+        assert_eq!(again.session, first.session);
+    }
+    assert_eq!(world.count("POST update").await, 1, "it is told once");
+    assert_eq!(given(&world).await.0, "ada@example.com");
+    world.assert_one_session(first.session.as_str()).await;
+}
+
+#[tokio::test]
 async fn an_address_that_changed_after_a_lost_answer_makes_no_second_session() {
     let world = World::new().await;
     lose_the_answer(&world, SESSIONS, &with_address("ada@example.com")).await;
