@@ -12,7 +12,8 @@
   let ended = false;
 
   // What can only be passing is followed to its end; the rest may stay as it is.
-  const goesOn = () => shown() && (!ended || shown().dataset.follows === "until-settled");
+  const mustSettle = () => shown()?.dataset.follows === "until-settled";
+  const goesOn = () => shown() && (!ended || mustSettle());
 
   function isNews({ status, last_error: error }) {
     const known = shown().dataset;
@@ -42,6 +43,8 @@
     try {
       await swap();
       pause = SOON;
+      // What was told meanwhile was not heard.
+      if (goesOn()) askLater();
     } catch {
       askLater();
     } finally {
@@ -61,16 +64,28 @@
     pause = Math.min(pause * 1.5, LATE);
   }
 
+  // A stream that is open may be mute all the same, held back by something between us and the server.
+  function keepAsking() {
+    if (source.readyState === EventSource.CLOSED) {
+      if (goesOn()) askLater();
+    } else if (mustSettle()) {
+      clearTimeout(timer);
+      timer = setTimeout(ask, LATE);
+    }
+  }
+
   async function ask() {
     if (!shown()) return stop();
+    let news;
     try {
       const response = await fetch("/status", { headers: { Accept: "application/json" }, cache: "no-store" });
       if (response.status === 401) return location.reload();
-      if (response.ok) await hear(await response.json());
+      if (response.ok) news = await response.json();
     } catch {
       // The network comes back, or the person leaves.
     }
-    if (goesOn() && source.readyState === EventSource.CLOSED) askLater();
+    keepAsking();
+    if (news) await hear(news);
   }
 
   function follow() {
@@ -84,6 +99,7 @@
     });
     // A lost connection the browser restores by itself; closed means that it has given up.
     source.onerror = () => source.readyState === EventSource.CLOSED && askLater();
+    keepAsking();
   }
 
   // A phone that slept may have missed the end without noticing.

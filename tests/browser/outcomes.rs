@@ -63,6 +63,30 @@ async fn checks_that_take_time_are_followed_to_their_end() {
     .await;
 }
 
+/// A stream that opens and then says nothing, as behind a proxy that holds everything back; and ten times the haste.
+const MUTE: &str = "EventSource = class extends EventTarget { \
+    static CLOSED = 2; readyState = 1; close() { this.readyState = 2; } \
+}; const later = setTimeout; setTimeout = (call, wait, ...rest) => later(call, wait / 10, ...rest);";
+
+#[tokio::test]
+async fn a_stream_that_says_nothing_keeps_no_news_back() {
+    walk(Plan::default(), async |walk| {
+        let script = json!({ "source": MUTE });
+        let command = "Page.addScriptToEvaluateOnNewDocument";
+        walk.browser.cdp(command, script).await;
+        walk.stage.hold_checks().await;
+        walk.open("/").await;
+        walk.verify("success_async").await;
+        walk.reads(PROCESSING).await;
+        walk.stage.stands("processing", None).await;
+        walk.mark().await;
+        walk.stage.finish_checks().await;
+        walk.reads(VERIFIED).await;
+        walk.assert_not_reloaded().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_failure_is_explained_and_tried_again_on_the_same_session() {
     walk(Plan::default(), async |walk| {
