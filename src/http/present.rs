@@ -18,6 +18,7 @@ use super::{
     api,
     error::Error,
     request::RequestId,
+    router::START_PREFIX,
     security::Surface,
     state::Site,
     views::{ErrorPage, SignInPage, Template},
@@ -75,6 +76,7 @@ pub(crate) async fn present_errors(
     let is_call = api::is_call(request.uri().path());
     let accepted = Shape::accepted(request.headers());
     let id = request.extensions().get::<RequestId>().copied();
+    let may_repeat = may_repeat(&request);
     let mut response = next(request).await;
     let Some(error) = error_of(&mut response) else {
         return response;
@@ -84,7 +86,7 @@ pub(crate) async fn present_errors(
     let shape = if is_call { Shape::Problem } else { wanted };
     let mut worded = match shape {
         Shape::Json => word_for_program(&error),
-        Shape::Page => word_for_person(&error, site, id),
+        Shape::Page => word_for_person(&error, site, id, may_repeat),
         Shape::Problem => api::word_problem(&error, id),
     };
     *worded.status_mut() = error.status();
@@ -100,6 +102,12 @@ pub(crate) async fn present_errors(
         worded.headers_mut().insert(ALLOW, allow);
     }
     worded
+}
+
+/// Is asking for the same address once more the way to go on? What was read can be read again; and only below a link
+/// is what was pressed on the page of that same address.
+fn may_repeat(request: &Request) -> bool {
+    request.method().is_safe() || request.uri().path().starts_with(START_PREFIX)
 }
 
 /// Our own errors carry themselves; the framework's are known by their status and their plain or missing body.
@@ -152,7 +160,12 @@ fn word_for_program(error: &Error) -> Response {
     Json(json!({ "error": { "code": error.code(), "message": error.message() } })).into_response()
 }
 
-fn word_for_person(error: &Error, site: &Site, id: Option<RequestId>) -> Response {
+fn word_for_person(
+    error: &Error,
+    site: &Site,
+    id: Option<RequestId>,
+    may_repeat: bool,
+) -> Response {
     let id = id.map(|id| id.to_string());
     let page = match error {
         Error::Unauthorized | Error::InvalidToken => SignInPage {
@@ -163,6 +176,7 @@ fn word_for_person(error: &Error, site: &Site, id: Option<RequestId>) -> Respons
         _ => ErrorPage {
             chrome: site.chrome(),
             status: error.status().as_u16(),
+            may_repeat,
             request_id: id.as_deref(),
             retry_after: error.retry_after().map(|wait| wait.as_secs().max(1)),
         }

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use verigate::config::Mode;
 
 use crate::{
+    browser::{Browser, path},
     deliveries::Delivery,
     server::{NOW, TestServer},
     support::{eventually, outage::OwnPostgres},
@@ -145,6 +146,34 @@ async fn a_postgres_that_stands_still_holds_nobody_up() {
     says_that_it_is_away(&server).await;
     postgres.thaw();
     works_again(&server).await;
+}
+
+#[tokio::test]
+async fn whoever_has_a_link_during_an_outage_comes_back_to_it() {
+    let server = TestServer::serve().await;
+    let link = path(&server.hand_off("ada").await);
+    let mut browser = Browser::signed_in(&server, "bob").await;
+    let mut outage = server.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE hand_offs, browser_sessions")
+        .execute(&mut *outage)
+        .await
+        .unwrap();
+    for (answer, button) in [
+        (browser.get(&link).await, r#"href="">Try again"#),
+        (browser.press(&link).await, r#"href="">Try again"#),
+        (browser.get("/submitted").await, r#"href="">Try again"#),
+        (
+            browser.press("/create-verification-session").await,
+            r#"href="/verify">Try again"#,
+        ),
+    ] {
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(button), "{button} in {page}");
+    }
+    outage.rollback().await.unwrap();
+    let followed = browser.press(&link).await;
+    assert_eq!(followed.status(), StatusCode::SEE_OTHER);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use askama::Template;
 
 use super::{Chrome, words};
-use crate::http::assets;
+use crate::http::{assets, router::VERIFY};
 
 /// An error as a page. Heading, text and action follow from the status; 401 has a page of its own.
 #[derive(Debug, Template)]
@@ -14,6 +14,8 @@ pub(crate) struct ErrorPage<'a> {
     pub(crate) chrome: &'a Chrome,
     /// The HTTP status it is sent with.
     pub(crate) status: u16,
+    /// What failed can be asked for once more at the same address.
+    pub(crate) may_repeat: bool,
     /// Shown as a reference number when the fault is ours.
     pub(crate) request_id: Option<&'a str>,
     /// Seconds until it is worth trying again, as in `Retry-After`.
@@ -59,6 +61,15 @@ impl ErrorPage<'_> {
             "Try again"
         } else {
             "Go to the first page"
+        }
+    }
+
+    /// Whoever waits comes back to what they wanted: a link is lost to whom we send elsewhere.
+    fn address(&self) -> &'static str {
+        if self.is_wait() && self.may_repeat {
+            ""
+        } else {
+            VERIFY
         }
     }
 

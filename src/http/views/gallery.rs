@@ -36,6 +36,7 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
         let page = ErrorPage {
             chrome: &full,
             status,
+            may_repeat: true,
             request_id: Some("0193e2a0c1f47d3a"),
             retry_after: Some(30),
         };
