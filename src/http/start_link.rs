@@ -34,8 +34,7 @@ pub(crate) struct Door {
 
 impl Door {
     /// Was it pressed on a page of ours? Being signed in, or out, at the wish of a stranger's page would do harm, so
-    /// who says nothing is refused too. Our own page with a link is read without a referrer, and then browsers send
-    /// `Origin: null`: for them only `Sec-Fetch-Site` can speak.
+    /// who says nothing is refused too.
     fn is_own_page(&self, headers: &HeaderMap) -> bool {
         provenance(headers, &self.own) == Provenance::SameOrigin
     }

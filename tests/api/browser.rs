@@ -74,8 +74,7 @@ impl<'a> Browser<'a> {
     /// Presses a button on a page of ours.
     pub(crate) async fn press(&mut self, path: &str) -> Response {
         let request = self.request(Method::POST, path);
-        // With `no-referrer` a browser says this of the very page, too.
-        let request = request.header("origin", "null").header("accept", HTML);
+        let request = request.header("accept", HTML);
         self.send(request.header("sec-fetch-site", "same-origin"))
             .await
     }

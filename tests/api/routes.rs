@@ -84,7 +84,7 @@ fn check_headers(what: &str, headers: &HeaderMap) {
     );
     // The address of a link is a secret.
     let referrer = if what.contains(" /start/") {
-        "no-referrer"
+        "strict-origin"
     } else {
         "same-origin"
     };

@@ -15,6 +15,8 @@ use axum::{
 };
 use url::Url;
 
+use crate::http::router::START_PREFIX;
+
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -54,9 +56,6 @@ struct Values {
     camera: HeaderValue,
     transport: Option<HeaderValue>,
 }
-
-/// Below it, addresses are secrets themselves.
-const LINKS: &str = "/start/";
 
 /// One year; not for subdomains, which belong to the host application.
 const TRANSPORT: &str = "max-age=31536000";
@@ -101,7 +100,7 @@ impl HeaderPolicy {
         };
         headers.insert(CONTENT_SECURITY_POLICY, content.clone());
         headers.insert(PERMISSIONS_POLICY, camera.clone());
-        // Not `no-referrer`: with it a browser sends `Origin: null` along with our own forms.
+        // Nowhere `no-referrer`: with it a browser sends `Origin: null` along with our own forms.
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
@@ -121,7 +120,7 @@ pub(crate) async fn add_headers(
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let is_link = request.uri().path().starts_with(LINKS);
+    let is_link = request.uri().path().starts_with(START_PREFIX);
     let mut response = next(request).await;
     let surface = response
         .extensions()
@@ -130,9 +129,9 @@ pub(crate) async fn add_headers(
         .unwrap_or_default();
     policy.apply(surface, response.headers_mut());
     if is_link {
-        // The address is a secret, and nobody is to learn it, whatever was answered.
-        let none = HeaderValue::from_static("no-referrer");
-        response.headers_mut().insert(REFERRER_POLICY, none);
+        // The address is a secret, and nobody is to learn it, ourselves included, whatever was answered.
+        let no_path = HeaderValue::from_static("strict-origin");
+        response.headers_mut().insert(REFERRER_POLICY, no_path);
     }
     response
 }
