@@ -106,8 +106,10 @@ fn within(outlook: Option<Outlook>, state: VerifyState, tell_budget: bool) -> Ve
         return state;
     };
     match (outlook.tries, outlook.closed_for, state) {
-        (Tries::UsedUp, ..) => VerifyState::tries_used(false),
-        (Tries::UsedToday { .. }, ..) => VerifyState::tries_used(true),
+        (Tries::UsedUp, _, state) => state.tries_used(None),
+        (Tries::UsedToday { day_ends_in }, _, state) => {
+            state.tries_used(Some(day_ends_in.as_secs().max(1)))
+        }
         (_, Some(wait), _) if tell_budget => VerifyState::Unavailable {
             retry_after: Some(wait.as_secs().max(1)),
         },

@@ -356,6 +356,10 @@ async fn used_attempts_are_told_to_programs_and_people_before_and_after_the_clic
     fail().await;
     let shown = page(&process, "ada").await;
     assert!(shown.contains("You have used today’s tries"), "{shown}");
+    // Both why, which nobody else would tell, and when to come back.
+    let why = "We could not verify your document. The date until which it is valid has passed.";
+    assert!(shown.contains(why), "{shown}");
+    assert!(shown.contains("<li>Try again in "), "{shown}");
     let (status, code, wait) = refused(click()).await;
     assert_eq!((status.as_u16(), &*code), (403, "attempts_exhausted"));
     assert_eq!(wait, None);
@@ -375,6 +379,7 @@ async fn used_attempts_are_told_to_programs_and_people_before_and_after_the_clic
     fail().await;
     let shown = page(&process, "ada").await;
     assert!(shown.contains("You have used all your tries"), "{shown}");
+    assert!(shown.contains(why), "{shown}");
     assert!(!shown.contains("id=\"verify-button\""));
 }
 

@@ -350,9 +350,9 @@ async fn who_needs_another_try_is_told_why_and_what_helps_as_on_the_page() {
         for said in [text, &html] {
             let words = [
                 advice.heading,
-                advice.reason,
-                advice.tips[0],
-                advice.tips[1],
+                &advice.reason,
+                &advice.tips[0],
+                &advice.tips[1],
                 &verify,
             ];
             for words in words {
@@ -360,6 +360,36 @@ async fn who_needs_another_try_is_told_why_and_what_helps_as_on_the_page() {
             }
             assert_eq!(said.contains("Try again"), can_retry, "{said}");
             assert!(said.contains("https://example.com/other-way"), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_try_left_is_still_told_why_the_last_one_failed() {
+    let server = MailServer::start().await;
+    let why = "The date until which it is valid has passed.";
+    for (limit, heading) in [
+        ("ATTEMPTS_PER_DAY", "You have used today’s tries"),
+        ("ATTEMPTS_IN_TOTAL", "You have used all your tries"),
+    ] {
+        let scene = Scene::with(&server.url(), &[(limit, "1")]).await;
+        for (code, heading, why) in [
+            ("document_expired", heading, why),
+            // For whom another try cannot help, it does not matter how many there are.
+            ("under_supported_age", "This check has an age limit", "age"),
+        ] {
+            let to = format!("{code}-{}@acme.example", limit.to_lowercase());
+            let attempt = scene.person(code, Some(&to)).await;
+            scene.fails(&attempt, code, 1).await;
+            let mail = eventually("the mail comes", async || {
+                server.mails().into_iter().find(|mail| mail.to() == to)
+            })
+            .await;
+            assert_eq!(mail.header("Subject"), format!("{heading} – Acme"));
+            let (text, html) = mail.says();
+            for said in [text, html] {
+                assert!(said.contains(why), "{why} in {said}");
+            }
         }
     }
 }

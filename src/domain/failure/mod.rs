@@ -2,7 +2,9 @@
 
 mod words;
 
-use words::{FAILURES, Failure, TRIES_USED, TRIES_USED_TODAY, UNKNOWN};
+use std::borrow::Cow;
+
+use words::{FAILURES, Failure, NOT_SO_FAR, TRIES_USED, TRIES_USED_TODAY, UNKNOWN};
 
 /// Whether trying again can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,9 +25,9 @@ pub struct Advice {
     /// How things stand, as a heading.
     pub heading: &'static str,
     /// What happened, in plain words and without blame.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The two things most likely to help.
-    pub tips: [&'static str; 2],
+    pub tips: [Cow<'static, str>; 2],
     /// Whether trying again can help.
     pub retry: Retry,
 }
@@ -41,14 +43,21 @@ pub fn advice(code: Option<&str>) -> Advice {
     words.about(code)
 }
 
-/// What to tell a person who has used every try: for good, or only those of the day.
-pub fn tries_used(only_today: bool) -> Advice {
+/// What to tell a person who has used every try, for good or only those of the day: that, and how the last one failed,
+/// if it did. Nobody else would tell them any more.
+pub fn tries_used(only_today: bool, last: Option<&str>) -> Advice {
     let words = if only_today {
         &TRIES_USED_TODAY
     } else {
         &TRIES_USED
     };
-    words.about("attempts_exhausted")
+    let mut used = words.about("attempts_exhausted");
+    used.reason = match last.map(|code| advice(Some(code))) {
+        Some(last) => format!("{}. {} {}", last.heading, last.reason, used.reason),
+        None => format!("{NOT_SO_FAR} {}", used.reason),
+    }
+    .into();
+    used
 }
 
 /// Codes of tries in which nothing was handed in.
@@ -71,8 +80,8 @@ impl Failure {
         Advice {
             code: code.to_owned(),
             heading: self.heading,
-            reason: self.reason,
-            tips: self.tips,
+            reason: self.reason.into(),
+            tips: self.tips.map(Cow::Borrowed),
             retry: self.retry,
         }
     }
@@ -146,7 +155,7 @@ mod tests {
         assert_eq!(unknown.code, "address_mismatch");
         for none in [advice(None), advice(Some(""))] {
             assert_eq!(none.code, "");
-            assert_eq!((none.heading, none.tips), (unknown.heading, unknown.tips));
+            assert_eq!((none.heading, &none.tips), (unknown.heading, &unknown.tips));
         }
         assert!(codes().all(|code| advice(Some(code)).reason != unknown.reason));
     }

@@ -38,7 +38,7 @@ pub(super) const UNKNOWN: Failure = Failure {
 pub(super) const TRIES_USED: Failure = Failure {
     codes: &[],
     heading: "You have used all your tries",
-    reason: "We could not verify you so far, and the number of tries is limited.",
+    reason: "The number of tries is limited.",
     tips: [
         "Contact help and ask for another try.",
         "Say which document you used, and do not send a picture of it.",
@@ -50,13 +50,16 @@ pub(super) const TRIES_USED: Failure = Failure {
 pub(super) const TRIES_USED_TODAY: Failure = Failure {
     codes: &[],
     heading: "You have used today’s tries",
-    reason: "We could not verify you so far, and tries are limited each day.",
+    reason: "Tries are limited each day.",
     tips: [
         "Try again tomorrow. The new day begins at midnight UTC.",
         "If you cannot wait, contact help and ask for another try.",
     ],
     retry: Retry::No,
 };
+
+/// What is said before the reason of both where no code tells why.
+pub(super) const NOT_SO_FAR: &str = "We could not verify you so far.";
 
 /// In the order of a verification: the start, the document, the number, the selfie, the ways to reach.
 pub(super) const FAILURES: &[Failure] = &[

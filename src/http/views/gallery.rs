@@ -160,8 +160,11 @@ fn states() -> Vec<(&'static str, VerifyState)> {
                 tries_left: Some(2),
             },
         ),
-        ("tries-used", VerifyState::tries_used(false)),
-        ("tries-used-today", VerifyState::tries_used(true)),
+        ("tries-used", VerifyState::Closed.tries_used(None)),
+        (
+            "tries-used-today",
+            VerifyState::failed("document_expired").tries_used(Some(5 * 3600)),
+        ),
         (
             "budget-spent",
             VerifyState::Unavailable {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::words;
 use crate::domain::{self, Advice, Retry};
 
 /// What the verify page and the confirmation page can say.
@@ -83,11 +84,22 @@ impl VerifyState {
         }
     }
 
-    /// Every check the person may have was made: for good, or only those of the day.
-    pub(crate) fn tries_used(only_today: bool) -> Self {
-        Self::CannotRetry {
-            advice: domain::tries_used(only_today),
+    /// Every check the person may have was made: for good, or those of the day, which ends in so many seconds. Whoever
+    /// would have been told how the last one failed still is.
+    pub(crate) fn tries_used(self, day_ends_in: Option<u64>) -> Self {
+        let last = match self {
+            Self::AnotherTry { advice, .. } => Some(advice.code),
+            _ => None,
+        };
+        let mut advice = domain::tries_used(day_ends_in.is_some(), last.as_deref());
+        if day_ends_in.is_some() {
+            let [_, other] = advice.tips;
+            advice.tips = [
+                format!("Try again {}.", words::wait(day_ends_in)).into(),
+                other,
+            ];
         }
+        Self::CannotRetry { advice }
     }
 
     /// The page's one heading: the state, not the feature.

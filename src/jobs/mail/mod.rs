@@ -18,7 +18,7 @@ use super::courier::{self, Courier, HOLD, count};
 use crate::{
     clock::Clock,
     config::{Config, MAIL},
-    domain::{self, MessageType, Status, UserId, UserStatus},
+    domain::{self, MessageType, Retry, Status, UserId, UserStatus},
     store::{self, Addressee, Claimed, ClaimedDelivery, Db, Failed, Message, StoreError},
     verification::{Tries, Verifier},
 };
@@ -147,10 +147,14 @@ impl Mailer {
     }
 
     async fn advice(&self, user: UserId, code: &str) -> Result<domain::Advice, StoreError> {
+        let verdict = domain::advice(Some(code));
+        if verdict.retry == Retry::No {
+            return Ok(verdict);
+        }
         Ok(match self.verifier.outlook(Some(user)).await?.tries {
-            Tries::UsedUp => domain::tries_used(false),
-            Tries::UsedToday { .. } => domain::tries_used(true),
-            Tries::Unlimited | Tries::Left(_) => domain::advice(Some(code)),
+            Tries::UsedUp => domain::tries_used(false, Some(code)),
+            Tries::UsedToday { .. } => domain::tries_used(true, Some(code)),
+            Tries::Unlimited | Tries::Left(_) => verdict,
         })
     }
 }
