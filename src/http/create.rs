@@ -181,7 +181,7 @@ async fn answer(
             Err(
                 StartError::AlreadyVerified
                 | StartError::Processing
-                | StartError::AttemptsExhausted,
+                | StartError::AttemptsExhausted { .. },
             ),
             Client::Redirect,
         ) => Redirect::to(VERIFY).into_response(),
@@ -224,7 +224,7 @@ impl From<StartError> for Error {
         match error {
             StartError::AlreadyVerified => Self::Conflict("already_verified"),
             StartError::Processing => Self::Conflict("verification_processing"),
-            StartError::AttemptsExhausted => Self::Forbidden("attempts_exhausted"),
+            StartError::AttemptsExhausted { again_in } => Self::TriesUsed { again_in },
             StartError::RateLimited { retry_after } => Self::TooMany { retry_after },
             StartError::BudgetExhausted { retry_after } => {
                 Self::away("budget_exhausted", retry_after, error)

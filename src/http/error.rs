@@ -25,6 +25,12 @@ pub(crate) enum Error {
     /// Signed in, and still not allowed; the code says why.
     #[error("the request is not allowed ({0})")]
     Forbidden(&'static str),
+    /// Every attempt of this person is used.
+    #[error("every attempt is used")]
+    TriesUsed {
+        /// When there is another by itself.
+        again_in: Option<Duration>,
+    },
     /// No such address.
     #[error("there is nothing at this address")]
     NotFound,
@@ -142,7 +148,7 @@ impl Error {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized | Self::InvalidToken | Self::KeyRefused => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::TriesUsed { .. } => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
@@ -166,6 +172,7 @@ impl Error {
             | Self::Conflict(code)
             | Self::Unavailable { code, .. } => code,
             Self::Unauthorized | Self::InvalidToken => "unauthenticated",
+            Self::TriesUsed { .. } => "attempts_exhausted",
             Self::KeyRefused => "invalid_api_key",
             Self::Invalid(invalid) => invalid.code,
             Self::UnsupportedType => "unsupported_media_type",
@@ -188,8 +195,11 @@ impl Error {
             Self::Forbidden("cross_site") => {
                 "This request did not come from a page of this server. Open the page and try again."
             }
-            Self::Forbidden("attempts_exhausted") => {
+            Self::TriesUsed { again_in: None } => {
                 "Every attempt is used. Support can allow another."
+            }
+            Self::TriesUsed { again_in: Some(_) } => {
+                "Every attempt of today is used. Try again tomorrow; support can allow another before."
             }
             Self::Unavailable {
                 code: "budget_exhausted",
@@ -249,6 +259,7 @@ impl Error {
             Self::TooMany { retry_after } | Self::Unavailable { retry_after, .. } => {
                 Some(*retry_after)
             }
+            Self::TriesUsed { again_in } => *again_in,
             _ => None,
         }
     }

@@ -79,8 +79,14 @@ pub enum Tries {
 }
 
 impl Tries {
-    fn are_used(self) -> bool {
-        matches!(self, Self::UsedToday { .. } | Self::UsedUp)
+    /// Why there is none for whom nobody allowed another.
+    fn refusal(self) -> Option<StartError> {
+        let again_in = match self {
+            Self::Unlimited | Self::Left(_) => return None,
+            Self::UsedToday { day_ends_in } => Some(day_ends_in),
+            Self::UsedUp => None,
+        };
+        Some(StartError::AttemptsExhausted { again_in })
     }
 }
 
@@ -121,7 +127,7 @@ impl Verifier {
         };
         let extra = usage.extra_attempts + u64::from(usage.by_extra);
         let tries = match limits.tries(&usage) {
-            tries if tries.are_used() && extra > 0 => {
+            tries if tries.refusal().is_some() && extra > 0 => {
                 Tries::Left(u32::try_from(extra).unwrap_or(u32::MAX))
             }
             tries => tries,
@@ -161,8 +167,10 @@ impl Verifier {
         } else {
             store::find_usage(tx, user.id, None, livemode).await?
         };
-        if limits.tries(&usage).are_used() && usage.extra_attempts == 0 {
-            return Ok(Err(StartError::AttemptsExhausted));
+        if let Some(used) = limits.tries(&usage).refusal()
+            && usage.extra_attempts == 0
+        {
+            return Ok(Err(used));
         }
         // Without the lock, so that a crowd before a closed door is not served one by one.
         if let Err(closed) = self.is_within_budget(tx).await? {
@@ -227,9 +235,12 @@ impl Verifier {
         usage: &Usage,
     ) -> Result<Result<(), StartError>, StoreError> {
         let (limits, livemode) = (&self.settings.limits, self.settings.livemode);
-        let needs_extra = limits.tries(usage).are_used() && !usage.by_extra;
-        if needs_extra && usage.extra_attempts == 0 {
-            return Ok(Err(StartError::AttemptsExhausted));
+        let refusal = limits.tries(usage).refusal().filter(|_| !usage.by_extra);
+        let needs_extra = refusal.is_some();
+        if let Some(used) = refusal
+            && usage.extra_attempts == 0
+        {
+            return Ok(Err(used));
         }
         if !usage.reserved {
             if let Err(closed) = self.is_within_budget(tx).await? {
@@ -292,7 +303,7 @@ impl Verifier {
 /// Counts what the limits kept from being asked of Stripe.
 pub(super) fn refused(reason: StartError) -> StartError {
     let limit = match reason {
-        StartError::AttemptsExhausted => "attempts",
+        StartError::AttemptsExhausted { .. } => "attempts",
         StartError::RateLimited { .. } => "creations",
         _ => "budget",
     };
@@ -329,13 +340,14 @@ mod tests {
         assert_eq!(tries(Some(5), Some(10), 6, 9), tomorrow);
         assert_eq!(tries(Some(5), Some(10), 5, 10), Tries::UsedUp);
         assert_eq!(tries(None, Some(10), 0, 11), Tries::UsedUp);
-        for (tries, used) in [
-            (Tries::Unlimited, false),
-            (Tries::Left(1), false),
-            (tomorrow, true),
-            (Tries::UsedUp, true),
+        let used = |again_in| Some(StartError::AttemptsExhausted { again_in });
+        for (tries, refusal) in [
+            (Tries::Unlimited, None),
+            (Tries::Left(1), None),
+            (tomorrow, used(Some(Duration::ZERO))),
+            (Tries::UsedUp, used(None)),
         ] {
-            assert_eq!(tries.are_used(), used, "{tries:?}");
+            assert_eq!(tries.refusal(), refusal, "{tries:?}");
         }
     }
 }

@@ -74,7 +74,10 @@ pub enum StartError {
     Processing,
     /// Every attempt they may have was billed; the operator can allow another.
     #[error("the person has used every attempt")]
-    AttemptsExhausted,
+    AttemptsExhausted {
+        /// When there is another by itself: only those of the day are used.
+        again_in: Option<Duration>,
+    },
     /// Too many sessions were made for them, or for their address.
     #[error("too many sessions were made for this person or address")]
     RateLimited {

@@ -362,7 +362,10 @@ async fn used_attempts_are_told_to_programs_and_people_before_and_after_the_clic
     assert!(shown.contains("<li>Try again in "), "{shown}");
     let (status, code, wait) = refused(click()).await;
     assert_eq!((status.as_u16(), &*code), (403, "attempts_exhausted"));
-    assert_eq!(wait, None);
+    assert!(wait.is_some_and(|wait| wait <= 86_400), "{wait:?}");
+    let body: Value = click().send().await.unwrap().json().await.unwrap();
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("Try again tomorrow"), "{message}");
     let form = click()
         .header("accept", "text/html")
         .form(&json!({ "client": "redirect" }));
@@ -381,6 +384,9 @@ async fn used_attempts_are_told_to_programs_and_people_before_and_after_the_clic
     assert!(shown.contains("You have used all your tries"), "{shown}");
     assert!(shown.contains(why), "{shown}");
     assert!(!shown.contains("id=\"verify-button\""));
+    let (status, code, wait) = refused(click()).await;
+    assert_eq!((status.as_u16(), &*code), (403, "attempts_exhausted"));
+    assert_eq!(wait, None);
 }
 
 #[tokio::test]

@@ -365,7 +365,10 @@ async fn attempts_are_counted_in_checks_and_end_for_the_day_and_for_good() {
     assert!(matches!(outlook().await, Tries::UsedToday { day_ends_in }
         if day_ends_in <= Duration::from_hours(24)));
     let refused = shop.start("ada").await.unwrap_err();
-    assert_eq!(refused, StartError::AttemptsExhausted);
+    assert!(
+        matches!(refused, StartError::AttemptsExhausted { again_in: Some(wait) }
+        if wait <= Duration::from_hours(24))
+    );
     shop.start("bob").await.unwrap();
 
     shop.pass("24 hours").await;
@@ -374,7 +377,7 @@ async fn attempts_are_counted_in_checks_and_end_for_the_day_and_for_good() {
     shop.pass("48 hours").await;
     assert_eq!(outlook().await, Tries::UsedUp);
     let refused = shop.start("ada").await.unwrap_err();
-    assert_eq!(refused, StartError::AttemptsExhausted);
+    assert_eq!(refused, StartError::AttemptsExhausted { again_in: None });
 }
 
 #[tokio::test]
@@ -463,7 +466,7 @@ async fn an_attempt_the_operator_allows_is_used_once_however_many_click() {
     shop.try_in_vain("ada").await;
     assert_eq!(shop.count(spare).await, 0);
     let refused = shop.start("ada").await.unwrap_err();
-    assert_eq!(refused, StartError::AttemptsExhausted);
+    assert_eq!(refused, StartError::AttemptsExhausted { again_in: None });
     assert_eq!(
         shop.count("SELECT count(*) FROM verification_reports")
             .await,
