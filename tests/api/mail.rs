@@ -319,8 +319,6 @@ async fn who_is_verified_is_told_so_in_text_and_in_html() {
 
 #[tokio::test]
 async fn who_needs_another_try_is_told_why_and_what_helps_as_on_the_page() {
-    let server = MailServer::start().await;
-    let scene = Scene::mailing(&server).await;
     let codes = [
         ("document_expired", true),
         ("selfie_face_mismatch", true),
@@ -330,36 +328,52 @@ async fn who_needs_another_try_is_told_why_and_what_helps_as_on_the_page() {
         ("country_not_supported", false),
         ("selfie_manipulated", false),
     ];
-    for (code, _) in codes {
-        let attempt = scene
-            .person(code, Some(&format!("{code}@acme.example")))
-            .await;
-        scene.becomes(&attempt, "processing", 1).await;
-        scene.fails(&attempt, code, 2).await;
-    }
-    scene.is_done().await;
-    let mails = server.gets(codes.len()).await;
-    let verify = format!("{}/verify", scene.gateway.origin);
-    for (code, can_retry) in codes {
-        let to = format!("{code}@acme.example");
-        let mail = mails.iter().find(|mail| mail.to() == to).unwrap();
-        let advice = domain::advice(Some(code));
-        assert_eq!(mail.header("Subject"), format!("{} – Acme", advice.heading));
-        let (text, html) = mail.says();
-        let html = html.replace("&#39;", "'");
-        for said in [text, &html] {
-            let words = [
-                advice.heading,
-                &advice.reason,
-                &advice.tips[0],
-                &advice.tips[1],
-                &verify,
-            ];
-            for words in words {
-                assert!(said.contains(words), "{words} in {said}");
+    let provider = [
+        ("OIDC_ISSUER", "https://id.example.com"),
+        ("OIDC_CLIENT_ID", "verigate"),
+        ("OIDC_CLIENT_SECRET", "secret"),
+    ];
+    for settings in [&[][..], &provider] {
+        let server = MailServer::start().await;
+        let scene = Scene::with(&server.url(), settings).await;
+        for (code, _) in codes {
+            let attempt = scene
+                .person(code, Some(&format!("{code}@acme.example")))
+                .await;
+            scene.becomes(&attempt, "processing", 1).await;
+            scene.fails(&attempt, code, 2).await;
+        }
+        scene.is_done().await;
+        let mails = server.gets(codes.len()).await;
+        // Who cannot sign in at the page is led back to the application.
+        let (link, again) = match settings {
+            [] => (
+                "https://example.com/\"".to_owned(),
+                "start again from there",
+            ),
+            _ => (format!("{}/verify\"", scene.gateway.origin), "Try again"),
+        };
+        for (code, can_retry) in codes {
+            let to = format!("{code}@acme.example");
+            let mail = mails.iter().find(|mail| mail.to() == to).unwrap();
+            let advice = domain::advice(Some(code));
+            assert_eq!(mail.header("Subject"), format!("{} – Acme", advice.heading));
+            let (text, html) = mail.says();
+            let html = html.replace("&#39;", "'");
+            for said in [text, &html] {
+                let words = [
+                    advice.heading,
+                    &advice.reason,
+                    &advice.tips[0],
+                    &advice.tips[1],
+                ];
+                for words in words {
+                    assert!(said.contains(words), "{words} in {said}");
+                }
+                assert_eq!(said.contains(again), can_retry, "{said}");
+                assert!(said.contains("https://example.com/other-way"), "{said}");
             }
-            assert_eq!(said.contains("Try again"), can_retry, "{said}");
-            assert!(said.contains("https://example.com/other-way"), "{said}");
+            assert!(html.contains(&link), "{link} in {html}");
         }
     }
 }

@@ -40,7 +40,8 @@ pub(super) enum News {
 pub(super) struct House {
     sender: Mailbox,
     app_name: String,
-    verify_url: String,
+    /// The verify page, where whoever comes to it can sign in.
+    verify_url: Option<String>,
     host: String,
     support_url: String,
     alternative_url: Option<String>,
@@ -83,12 +84,16 @@ impl House {
         let optional = |url: &Option<Url>| url.as_ref().map(ToString::to_string);
         let name = Some(mail.from_name.clone()).filter(|name| !name.is_empty());
         let address: Address = mail.from_address.parse().map_err(|_| MailError::Sender)?;
-        let mut verify_url = config.public_url.clone();
-        verify_url.set_path("verify");
+        // Who comes by a link or a token of the application's would stand before it as a stranger.
+        let verify_url = config.sign_in.oidc.as_ref().map(|_| {
+            let mut url = config.public_url.clone();
+            url.set_path("verify");
+            url.to_string()
+        });
         Ok(Self {
             sender: Mailbox::new(name, address),
             app_name: config.app.name.clone(),
-            verify_url: verify_url.to_string(),
+            verify_url,
             host: config
                 .public_url
                 .host_str()
@@ -136,5 +141,56 @@ impl House {
             .raw_header(HeaderValue::new(name, value.to_owned()))
             .multipart(MultiPart::alternative_plain_html(text, html));
         mail.map(|mail| mail.formatted()).map_err(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain;
+
+    #[test]
+    fn a_mail_leads_to_where_its_reader_can_go_on_and_nowhere_else() {
+        let verify = "https://verify.example/verify";
+        let home = "https://acme.example/home";
+        let retry = "Go to Acme and start again from there";
+        for (verify_url, home_url, code, words) in [
+            (Some(verify), Some(home), "document_expired", "Try again"),
+            (
+                Some(verify),
+                None,
+                "selfie_manipulated",
+                "See where things stand",
+            ),
+            (None, Some(home), "document_expired", retry),
+            (None, Some(home), "selfie_manipulated", "Back to Acme"),
+            (None, None, "document_expired", retry),
+            (None, None, "selfie_manipulated", "Contact help"),
+        ] {
+            let house = House {
+                sender: "no-reply@acme.example".parse().unwrap(),
+                app_name: "Acme".to_owned(),
+                verify_url: verify_url.map(str::to_owned),
+                host: "verify.example".to_owned(),
+                support_url: "https://acme.example/help".to_owned(),
+                alternative_url: None,
+                home_url: home_url.map(str::to_owned),
+            };
+            let letter = &Letter {
+                house: &house,
+                news: &News::NotVerified(domain::advice(Some(code))),
+                is_test: false,
+            };
+            let text = TextLetter { letter }.render().unwrap();
+            let html = HtmlLetter { letter }.render().unwrap();
+            for said in [text, html] {
+                assert!(said.contains(words), "{words} in {said}");
+                let leads = |url| said.contains(url);
+                assert_eq!(leads(verify), verify_url.is_some(), "{said}");
+                assert_eq!(leads(home), verify_url.or(home_url) == Some(home), "{said}");
+                let helps = code == "selfie_manipulated";
+                assert_eq!(said.contains("Contact help"), helps, "{said}");
+            }
+        }
     }
 }
