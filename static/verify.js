@@ -106,10 +106,16 @@
 
   function showWait(seconds) {
     const slot = find("main [data-wait]");
-    if (!(seconds > 0)) return;
     const units = [["days", 86400], ["hours", 3600], ["minutes", 60]];
     const [unit, size] = units.find(([, size]) => seconds >= 1.5 * size) ?? ["seconds", 1];
     slot.textContent = slot.dataset[unit].replace("{n}", Math.max(2, Math.round(seconds / size)));
+  }
+
+  // Only where somebody would have to look into the server's log.
+  function showReference(id) {
+    const part = find("main [data-reference]");
+    find("code", part).textContent = id;
+    part.hidden = !id;
   }
 
   // Where the server has a page that says it, that page is shown.
@@ -118,7 +124,9 @@
       location.assign("/verify");
     } else if (response.status === 429 || response.status >= 500) {
       showOutcome("unavailable");
-      showWait(Number(response.headers.get("Retry-After")));
+      const wait = Number(response.headers.get("Retry-After"));
+      if (wait > 0) showWait(wait);
+      else showReference(response.headers.get("X-Request-Id"));
     } else {
       showNote(form, "failed");
     }

@@ -183,6 +183,8 @@ async fn while_stripe_is_away_the_page_says_that_it_is_us() {
         walk.reads("We can’t verify right now").await;
         walk.says("main", "The reason is on our side, not yours.")
             .await;
+        let reference = "return document.querySelector('[data-reference]').hidden";
+        assert_eq!(walk.run(reference).await, true);
         walk.inspect("unavailable").await;
         walk.stage.start_sandbox().await;
         walk.says(BUTTON, "Try again").await;
@@ -190,6 +192,30 @@ async fn while_stripe_is_away_the_page_says_that_it_is_us() {
         walk.arrives("/submitted").await;
         walk.reads("Your identity is verified").await;
         walk.stage.stands("verified", None).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_only_support_can_help_the_page_gives_a_reference_number() {
+    let plan = Plan {
+        expected: &["status of 502"],
+        ..Plan::default()
+    };
+    walk(plan, async |walk| {
+        let sessions = "/v1/identity/verification_sessions";
+        let refused = json!({
+            "kind": "error", "status": 400, "method": "POST", "path": sessions, "times": 0,
+        });
+        walk.stage.tell("/_faults", refused).await;
+        walk.open("/verify").await;
+        walk.start().await;
+        walk.reads("We can’t verify right now").await;
+        walk.says("main", "give this reference number").await;
+        let code = "return document.querySelector('[data-reference] code').textContent";
+        let id = walk.run(code).await;
+        assert!(uuid::Uuid::parse_str(id.as_str().unwrap()).is_ok(), "{id}");
+        walk.inspect("reference").await;
     })
     .await;
 }
