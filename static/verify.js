@@ -16,7 +16,12 @@
     loading ??= new Promise((resolve) => {
       const script = document.createElement("script");
       script.src = settings.stripeJs;
-      script.onload = script.onerror = () => resolve();
+      script.onload = () => resolve();
+      script.onerror = () => {
+        // Forgotten, so that the next press asks for it again.
+        loading = undefined;
+        resolve();
+      };
       document.head.append(script);
     });
     return loading;
@@ -138,6 +143,8 @@
     try {
       const stripe = await findModal();
       if (mine !== run) return;
+      // Without a network the plain way would leave nothing but the browser's own page of error.
+      if (!stripe && !navigator.onLine) return showNote(form, "failed");
       if (!stripe) return form.submit();
       const answer = await create(form.action);
       if (mine !== run) return;

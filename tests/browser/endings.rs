@@ -170,6 +170,29 @@ async fn a_lost_network_is_told_and_the_next_try_goes_on() {
 }
 
 #[tokio::test]
+async fn a_network_lost_before_stripes_script_came_is_told_and_the_script_asked_for_again() {
+    let plan = Plan {
+        expected: &["/stripe.js", "net::ERR_INTERNET_DISCONNECTED"],
+        ..Plan::default()
+    };
+    walk(plan, async |walk| {
+        break_script(walk, json!({ "kind": "cut" })).await;
+        walk.open("/verify").await;
+        walk.reads(START).await;
+        walk.stage.clear_faults().await;
+        walk.offline(true).await;
+        walk.start().await;
+        walk.says("[data-notes]", "Check your connection and try again.")
+            .await;
+        walk.offline(false).await;
+        walk.verify("success").await;
+        walk.arrives("/submitted").await;
+        walk.reads("Your identity is verified").await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn while_stripe_is_away_the_page_says_that_it_is_us() {
     let plan = Plan {
         expected: &["503"],
