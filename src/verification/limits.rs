@@ -300,14 +300,15 @@ impl Verifier {
     }
 }
 
-/// Counts what the limits kept from being asked of Stripe.
-pub(super) fn refused(reason: StartError) -> StartError {
+/// Counts what the limits kept from being asked of Stripe, and says of whom: no row tells of it.
+pub(super) fn refused(user: UserId, reason: StartError) -> StartError {
     let limit = match reason {
         StartError::AttemptsExhausted { .. } => "attempts",
         StartError::RateLimited { .. } => "creations",
         _ => "budget",
     };
     metrics::counter!("verigate_starts_refused_total", "limit" => limit).increment(1);
+    tracing::info!(user.id = %user, limit, "a start was refused: {reason}");
     reason
 }
 

@@ -47,7 +47,7 @@ impl Verifier {
         loop {
             let lease = match self.take_turn(&wish).await.map_err(store_failure)? {
                 Turn::Over(reason) => return Err(reason),
-                Turn::Refused(reason) => return Err(refused(reason)),
+                Turn::Refused(user, reason) => return Err(refused(user, reason)),
                 Turn::Forgotten => return Err(StartError::Forgotten),
                 Turn::Theirs(_) if Instant::now() >= deadline => return Err(busy()),
                 Turn::Theirs(user) => {
@@ -83,7 +83,7 @@ impl Verifier {
                     (Settled::Open(opened), _) => Ok(Some(opened)),
                     (Settled::Over | Settled::Lost, _) => Ok(None),
                     (Settled::Checked, _) => Err(StartError::Processing),
-                    (Settled::Refused(reason), _) => Err(refused(reason)),
+                    (Settled::Refused(reason), _) => Err(refused(lease.user, reason)),
                     (Settled::Unusable, _) => {
                         tracing::error!(
                             verification.id = %lease.attempt,

@@ -25,8 +25,8 @@ pub(super) enum Turn {
     Over(StartError),
     /// Whoever wished it was forgotten meanwhile, and is not made anew; nothing of the transaction is kept.
     Forgotten,
-    /// It may not cost anything more; nothing of the transaction is kept.
-    Refused(StartError),
+    /// It may not cost this person anything more; nothing of the transaction is kept, nor of them if they are new.
+    Refused(UserId, StartError),
 }
 
 /// One wish to start, from its first turn to its last.
@@ -50,7 +50,7 @@ impl Verifier {
         again_if_lost(|| async move {
             let mut tx = self.db.begin().await?;
             let turn = self.choose_turn(&mut tx, wish).await;
-            if !matches!(turn, Err(_) | Ok(Turn::Refused(_) | Turn::Forgotten)) {
+            if !matches!(turn, Err(_) | Ok(Turn::Refused(..) | Turn::Forgotten)) {
                 tx.commit().await?;
             }
             turn
@@ -76,13 +76,13 @@ impl Verifier {
         let user_id = user.id;
         let usage = match self.may_create(tx, &user, wish.request.address).await? {
             Ok(usage) => usage,
-            Err(reason) => return Ok(Turn::Refused(reason)),
+            Err(reason) => return Ok(Turn::Refused(user.id, reason)),
         };
         let lease = self.begin_attempt(tx, user, wish).await?;
         let reserved = self.reserve_as(tx, user_id, lease.attempt, &usage);
         Ok(match reserved.await? {
             Ok(()) => Turn::Ours(Box::new(lease)),
-            Err(reason) => Turn::Refused(reason),
+            Err(reason) => Turn::Refused(user_id, reason),
         })
     }
 
@@ -123,7 +123,7 @@ impl Verifier {
             return Ok(Some(Turn::Theirs(user.id)));
         }
         if let Err(reason) = self.reserve(tx, user.id, id).await? {
-            return Ok(Some(Turn::Refused(reason)));
+            return Ok(Some(Turn::Refused(user.id, reason)));
         }
         let lease = Lease::of(current, user.clone(), &wish.policy, wish.holder);
         lease.note_what_is_asked(tx).await?;

@@ -19,6 +19,7 @@ use verigate::{
 use crate::{
     sandbox::support::SESSIONS,
     support::eventually,
+    telling::{log_from_now_on, logged_with},
     v1::make_key,
     world::{World, limited, no_limits, person, read},
 };
@@ -188,6 +189,30 @@ fn limited_for(outcome: Result<Started, StartError>) -> u64 {
         Err(StartError::RateLimited { retry_after }) => retry_after.as_secs(),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_refusal_is_logged_with_our_own_id_of_the_person_and_the_limit() {
+    log_from_now_on();
+    let shop = Shop::new(Limits {
+        attempts_in_total: Some(1),
+        ..no_limits()
+    })
+    .await;
+    shop.try_in_vain("ada").await;
+    let refused = shop.start("ada").await.unwrap_err();
+    assert_eq!(refused, StartError::AttemptsExhausted);
+    let id: Uuid = sqlx::query_scalar("SELECT id FROM users")
+        .fetch_one(shop.world.db.pool())
+        .await
+        .unwrap();
+    let mut lines = logged_with(&id.to_string());
+    lines
+        .retain(|line| line["message"] == "a start was refused: the person has used every attempt");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0]["level"], "INFO");
+    assert_eq!(lines[0]["limit"], "attempts");
+    assert_eq!(lines[0]["user.id"], id.to_string());
 }
 
 #[tokio::test]
