@@ -73,7 +73,7 @@ enum Command {
     },
     /// Say why a person or a session is in the state it is in
     Explain {
-        /// The person's id in your application, or a session's, which begins with vs_
+        /// The person's id in your application, a session's, which begins with vs_, or a verification's as the API tells it
         subject: String,
         /// Print JSON
         #[arg(long)]

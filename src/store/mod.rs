@@ -85,8 +85,8 @@ pub use outbox_deliveries::{
 };
 pub use pool::Tx;
 pub use records::{
-    AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_person, find_session_owner,
-    list_attempts, list_deliveries, list_history, list_people,
+    AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, find_owner, find_person,
+    find_session_owner, list_attempts, list_deliveries, list_history, list_people,
 };
 pub use redactions::{
     ClaimedRedaction, RedactionClaim, RedactionOutcome, claim_redactions, count_overdue_redactions,

@@ -148,6 +148,17 @@ pub async fn find_session_owner(
     super::find_by_session(&mut tx, session).await
 }
 
+/// Whose this id of ours is, if it is a person's or an attempt's: the person, unless the attempt is unclaimed.
+pub async fn find_owner(db: &Db, id: Uuid) -> Result<Option<Option<UserId>>, StoreError> {
+    let owner = sqlx::query_scalar!(
+        r#"SELECT user_id FROM verifications WHERE id = $1 UNION ALL SELECT id FROM users WHERE id = $1"#,
+        id,
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(owner.map(|owner| owner.map(UserId)))
+}
+
 struct AttemptRow {
     id: Uuid,
     session_id: Option<String>,

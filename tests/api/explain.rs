@@ -55,13 +55,17 @@ async fn of_a_stranger_it_says_what_to_ask_for() {
     let server = TestServer::dev().await;
     let variables = [("DATABASE_URL", server.db.as_ref().unwrap().url())];
     let folder = working_folder();
-    for subject in ["nobody", "vs_nobody"] {
+    for subject in [
+        "nobody",
+        "vs_nobody",
+        "0198c0de-0000-7000-8000-000000000000",
+    ] {
         let output = run(&["explain", subject], &variables, folder.path());
         assert_eq!(output.status.code(), Some(1));
         assert!(output.stdout.is_empty());
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(
-            said.contains(subject) && said.contains("own id of a person, or a vs_… id"),
+            said.contains(subject) && said.contains("own id of a person, or a vs_… id, or the id"),
             "{said}"
         );
     }
@@ -121,7 +125,12 @@ async fn it_follows_a_person_from_before_the_first_click_to_the_verdict() {
         causes.iter().all(|line| line["cause"].is_string()) && causes.len() > 1,
         "{causes:?}"
     );
-    assert_eq!(explain(&server, "demo").text, verified.text);
+    // By whatever id of it somebody has at hand.
+    let ours = verified.json[0]["person"]["id"].as_str().unwrap();
+    let attempt = verified.attempt()["id"].as_str().unwrap();
+    for id in ["demo", ours, attempt] {
+        assert_eq!(explain(&server, id).text, verified.text);
+    }
 }
 
 #[tokio::test]
@@ -172,4 +181,6 @@ async fn a_session_of_nobody_is_told_as_unclaimed() {
     unclaimed.says(&["belongs to nobody here (unclaimed)", "not ours", "evt_1"]);
     assert_eq!(unclaimed.json[0]["person"], Value::Null);
     assert_eq!(unclaimed.attempt()["client"], Value::Null);
+    let attempt = unclaimed.attempt()["id"].as_str().unwrap();
+    assert_eq!(explain(&server, attempt).text, unclaimed.text);
 }

@@ -8,13 +8,16 @@ use std::io::Write as _;
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{database::find_database, redaction::write_redaction};
 use crate::{
-    domain::{SessionId, Status, UserStatus, advice, refresh::TRIES_BEFORE_ALARM},
+    domain::{
+        AttemptId, SessionId, Status, UserId, UserStatus, advice, refresh::TRIES_BEFORE_ALARM,
+    },
     store::{
-        self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, Usage, find_person,
-        find_session_owner, list_attempts, list_deliveries, list_history, list_people,
+        self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, Usage, find_owner,
+        find_person, find_session_owner, list_attempts, list_deliveries, list_history, list_people,
     },
 };
 
@@ -54,12 +57,11 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Gathers what there is about an external id or a session id.
+/// Gathers what there is about an external id, a session's id, or one of ours.
 pub(super) async fn explain(db: &Db, subject: &str) -> anyhow::Result<Vec<Explanation>> {
     let mut people = list_people(db, subject).await?;
     if people.is_empty()
-        && let Some(session) = SessionId::parse(subject)
-        && let Some((attempt, owner)) = find_session_owner(db, &session).await?
+        && let Some((attempt, owner)) = find_one(db, subject).await?
     {
         let Some(owner) = owner else {
             let records = list_attempts(db, None, Some(attempt)).await?;
@@ -69,7 +71,8 @@ pub(super) async fn explain(db: &Db, subject: &str) -> anyhow::Result<Vec<Explan
     }
     if people.is_empty() {
         bail!(
-            "nobody is called {subject:?} here, and no session is: give the application's own id of a person, or a vs_… id"
+            "nobody is called {subject:?} here, and no verification is: give the application's own id of a person, or a \
+             vs_… id, or the id of a verification as the API tells it"
         );
     }
     let mut explanations = Vec::with_capacity(people.len());
@@ -78,6 +81,21 @@ pub(super) async fn explain(db: &Db, subject: &str) -> anyhow::Result<Vec<Explan
         explanations.push(gather(db, Some(person), records).await?);
     }
     Ok(explanations)
+}
+
+/// The attempt that has this id or whose session has it, and its person; of a person's id, the person alone counts.
+async fn find_one(
+    db: &Db,
+    subject: &str,
+) -> Result<Option<(AttemptId, Option<UserId>)>, store::StoreError> {
+    if let Ok(id) = Uuid::try_parse(subject) {
+        let owner = find_owner(db, id).await?;
+        return Ok(owner.map(|owner| (AttemptId(id), owner)));
+    }
+    match SessionId::parse(subject) {
+        Some(session) => find_session_owner(db, &session).await,
+        None => Ok(None),
+    }
 }
 
 async fn gather(
