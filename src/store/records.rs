@@ -9,7 +9,7 @@ use super::{
     users::parse_status,
     verifications::{Maxima, parse_session},
 };
-use crate::domain::{AttemptId, Knowledge, SessionId, Status, UserId, UserStatus};
+use crate::domain::{AttemptId, Knowledge, SessionId, Status, UserId};
 
 /// A person, as kept.
 #[derive(Clone, Debug)]
@@ -20,10 +20,6 @@ pub struct PersonRecord {
     pub realm: String,
     /// The host application's name for them.
     pub external_id: String,
-    /// The derived status.
-    pub status: UserStatus,
-    /// Since when they are verified.
-    pub verified_at: Option<DateTime<Utc>>,
     /// When the status last changed.
     pub updated_at: DateTime<Utc>,
     /// When they were forgotten: then the names are none.
@@ -41,6 +37,10 @@ pub struct AttemptRecord {
     pub livemode: bool,
     /// What asked for it; none while unclaimed.
     pub client: Option<String>,
+    /// The policy it is under.
+    pub policy: String,
+    /// What Stripe was asked to change that to, and has not answered.
+    pub policies_asked: Vec<String>,
     /// The status shown.
     pub status: Option<Status>,
     /// All we were told, but for the reports.
@@ -119,7 +119,7 @@ pub async fn list_people(db: &Db, external_id: &str) -> Result<Vec<PersonRecord>
 /// One person by our id.
 pub async fn find_person(db: &Db, user: UserId) -> Result<PersonRecord, StoreError> {
     let row = sqlx::query!(
-        r#"SELECT realm, external_id, status, verified_at, updated_at, forgotten_at FROM users WHERE id = $1"#,
+        r#"SELECT realm, external_id, updated_at, forgotten_at FROM users WHERE id = $1"#,
         user.0,
     )
     .fetch_one(db.pool())
@@ -128,12 +128,6 @@ pub async fn find_person(db: &Db, user: UserId) -> Result<PersonRecord, StoreErr
         id: user,
         realm: row.realm,
         external_id: row.external_id,
-        status: UserStatus::parse(&row.status).ok_or(StoreError::Inconsistent {
-            table: "users",
-            column: "status",
-            id: user.0,
-        })?,
-        verified_at: row.verified_at,
         updated_at: row.updated_at,
         forgotten_at: row.forgotten_at,
     })
@@ -164,6 +158,8 @@ struct AttemptRow {
     session_id: Option<String>,
     livemode: bool,
     client: Option<String>,
+    policy: String,
+    policies_asked: Vec<String>,
     status: Option<String>,
     redaction: String,
     event_second: Option<i64>,
@@ -205,6 +201,8 @@ impl TryFrom<AttemptRow> for AttemptRecord {
             session_id: parse_session(row.id, row.session_id.as_deref())?,
             livemode: row.livemode,
             client: row.client,
+            policy: row.policy,
+            policies_asked: row.policies_asked,
             status: parse_status(row.id, row.status.as_deref())?,
             knowledge: maxima.knowledge(row.id)?,
             reports: row.reports,
@@ -232,7 +230,7 @@ pub async fn list_attempts(
 ) -> Result<Vec<AttemptRecord>, StoreError> {
     let rows = sqlx::query_as!(
         AttemptRow,
-        r#"SELECT v.id, v.session_id, v.livemode, v.client, v.status, v.redaction,
+        r#"SELECT v.id, v.session_id, v.livemode, v.client, v.policy, v.policies_asked, v.status, v.redaction,
                   v.event_second, v.events_told, v.verified_second,
                   v.read_as_of, v.read_until, v.reads_told,
                   ARRAY(SELECT r.report_id FROM verification_reports r

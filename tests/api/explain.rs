@@ -118,8 +118,14 @@ async fn it_follows_a_person_from_before_the_first_click_to_the_verdict() {
 
     server.tell("evt_2", session, "verified", None).await;
     let verified = explain(&server, session);
-    verified.says(&["status    verified, since", "nothing: verified", "evt_2"]);
-    assert_eq!(verified.json[0]["person"]["status"], "verified");
+    verified.says(&[
+        "status    verified under default (test mode), since ",
+        "nothing: verified",
+        "evt_2",
+    ]);
+    let standing = &verified.json[0]["standings"][0];
+    assert_eq!(standing["status"], "verified");
+    assert_eq!(standing["verification_id"], verified.attempt()["id"]);
     let causes = verified.attempt()["history"].as_array().unwrap();
     assert!(
         causes.iter().all(|line| line["cause"].is_string()) && causes.len() > 1,
@@ -131,6 +137,37 @@ async fn it_follows_a_person_from_before_the_first_click_to_the_verdict() {
     for id in ["demo", ours, attempt] {
         assert_eq!(explain(&server, id).text, verified.text);
     }
+}
+
+#[tokio::test]
+async fn a_person_stands_under_each_policy_and_in_each_mode_for_themselves() {
+    let server = TestServer::dev().await;
+    let session = server.create().await;
+    let session = session["id"].as_str().unwrap();
+    server.tell("evt_1", session, "verified", None).await;
+    let pool = server.pool();
+    // Asked for more later on, and handed in what was no good.
+    let failed = "INSERT INTO verifications (id, user_id, session_id, livemode, client, policy, parameters, status, error_code)
+        SELECT gen_random_uuid(), user_id, 'vs_more', false, client, 'kyc', parameters, 'requires_input', 'document_expired'
+        FROM verifications";
+    sqlx::query(failed).execute(pool).await.unwrap();
+    let said = explain(&server, "demo");
+    said.says(&[
+        "status    verified under default (test mode), since ",
+        "status    requires_input under kyc (test mode)\n",
+        "policy    default\n",
+        "policy    kyc\n",
+    ]);
+    let next = said.json[0]["next"].as_str().unwrap();
+    assert!(!next.contains("verified"), "{next}");
+    assert_eq!(said.attempt()["policy"], "kyc");
+
+    let live = "UPDATE verifications SET livemode = true WHERE policy = 'kyc'";
+    sqlx::query(live).execute(pool).await.unwrap();
+    explain(&server, "demo").says(&[
+        "status    verified under default (test mode), since ",
+        "status    requires_input under kyc (live mode)\n",
+    ]);
 }
 
 #[tokio::test]

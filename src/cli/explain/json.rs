@@ -1,8 +1,9 @@
 //! The same for programs.
 
+use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::{Attempt, Explanation, error_code, is_unsettled, next};
+use super::{Attempt, Explanation, Standing, error_code, is_unsettled, next};
 use crate::domain::{Doubt, Status};
 
 impl Explanation {
@@ -13,11 +14,10 @@ impl Explanation {
                 "id": person.id,
                 "realm": person.realm,
                 "external_id": person.external_id,
-                "status": person.status.as_str(),
-                "verified_at": person.verified_at,
                 "updated_at": person.updated_at,
                 "forgotten_at": person.forgotten_at,
             })),
+            "standings": self.standings.iter().map(Standing::to_json).collect::<Vec<_>>(),
             "checks": self.usage.map(|usage| json!({
                 "today": usage.today,
                 "ever": usage.ever,
@@ -30,6 +30,19 @@ impl Explanation {
     }
 }
 
+impl Standing {
+    fn to_json(&self) -> Value {
+        let verified_at = self.state.verified_at_second;
+        json!({
+            "livemode": self.livemode,
+            "policy": self.policy,
+            "status": self.state.status.as_str(),
+            "verified_at": verified_at.and_then(|second| DateTime::from_timestamp(second, 0)),
+            "verification_id": self.decided_by,
+        })
+    }
+}
+
 impl Attempt {
     fn to_json(&self) -> Value {
         let record = &self.record;
@@ -37,6 +50,8 @@ impl Attempt {
             "id": record.id,
             "session_id": record.session_id,
             "livemode": record.livemode,
+            "policy": record.policy,
+            "policies_asked": record.policies_asked,
             "client": record.client,
             "status": record.status.map(Status::as_str),
             "last_error_code": error_code(record),

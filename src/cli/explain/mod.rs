@@ -1,6 +1,7 @@
 //! `verigate explain`: why is this person in this state, and what happens next?
 
 mod json;
+mod standing;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,11 +11,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
+use self::standing::{Standing, find_standings, mode};
 use super::{database::find_database, redaction::write_redaction};
 use crate::{
-    domain::{
-        AttemptId, SessionId, Status, UserId, UserStatus, advice, refresh::TRIES_BEFORE_ALARM,
-    },
+    domain::{AttemptId, SessionId, Status, UserId, advice, refresh::TRIES_BEFORE_ALARM},
     store::{
         self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, Usage, find_owner,
         find_person, find_session_owner, list_attempts, list_deliveries, list_history, list_people,
@@ -25,6 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Explanation {
     person: Option<PersonRecord>,
+    standings: Vec<Standing>,
     /// What counts against their limits, in the mode of their newest attempt.
     usage: Option<Usage>,
     attempts: Vec<Attempt>,
@@ -110,6 +111,10 @@ async fn gather(
         }
         _ => None,
     };
+    let standings = match &person {
+        Some(person) => find_standings(db, person.id, &records).await?,
+        None => Vec::new(),
+    };
     let mut attempts = Vec::with_capacity(records.len());
     for record in records {
         let history = list_history(db, record.id).await?;
@@ -125,6 +130,7 @@ async fn gather(
     }
     Ok(Explanation {
         person,
+        standings,
         usage,
         attempts,
     })
@@ -146,9 +152,7 @@ impl Explanation {
                     Some(at) => writeln!(out, "somebody who was forgotten at {}", time(at))?,
                     None => writeln!(out, "{} (realm {})", person.external_id, person.realm)?,
                 }
-                let since = person.verified_at.map(|at| format!(", since {}", time(at)));
-                let since = since.unwrap_or_default();
-                writeln!(out, "  status    {}{since}", person.status.as_str())?;
+                self.write_standings(out)?;
                 writeln!(out, "  changed   {}", time(person.updated_at))?;
             }
             None => writeln!(out, "a session that belongs to nobody here (unclaimed)")?,
@@ -166,16 +170,43 @@ impl Explanation {
         Ok(())
     }
 
+    fn write_standings(&self, out: &mut String) -> std::fmt::Result {
+        if self.standings.is_empty() {
+            writeln!(out, "  status    none")?;
+        }
+        for standing in &self.standings {
+            let since = standing.state.verified_at_second;
+            let since = since.map(|at| format!(", since {}", second(at)));
+            let (status, since) = (standing.state.status.as_str(), since.unwrap_or_default());
+            writeln!(out, "  status    {status} under {standing}{since}")?;
+        }
+        Ok(())
+    }
+
     /// What happens next, by the newest attempt.
     fn next(&self) -> String {
-        let verified = |person: &PersonRecord| person.status == UserStatus::Verified;
-        if self.person.as_ref().is_some_and(verified) {
-            return "nothing: verified, unless a reviewer at Stripe overrides it".to_owned();
+        let verified = self.standings.iter().filter(|it| it.is_verified());
+        let verified: Vec<String> = verified.map(Standing::to_string).collect();
+        let others = self.standings.iter().filter(|it| !it.is_verified());
+        let others: Vec<String> = others.map(Standing::to_string).collect();
+        let Some(newest) = self.attempts.first() else {
+            return "the person has not clicked Verify yet".to_owned();
+        };
+        if verified.is_empty()
+            || newest.record.status != Some(Status::Verified) && !others.is_empty()
+        {
+            return next(&newest.record);
         }
-        self.attempts.first().map_or_else(
-            || "the person has not clicked Verify yet".to_owned(),
-            |attempt| next(&attempt.record),
-        )
+        let nothing = format!(
+            "nothing: verified under {}, unless a reviewer at Stripe overrides it",
+            verified.join(" and ")
+        );
+        if others.is_empty() {
+            nothing
+        } else {
+            let others = others.join(" and ");
+            format!("{nothing}; under {others} the person's next click makes a new session")
+        }
     }
 }
 
@@ -262,7 +293,7 @@ impl Attempt {
             .as_ref()
             .map_or("no session", SessionId::as_str);
         writeln!(out, "\nattempt {} · {session}", record.id)?;
-        let mode = if record.livemode { "live" } else { "test" };
+        let mode = mode(record.livemode);
         let client = record.client.as_deref().unwrap_or("not ours");
         let current = if record.current { ", the open one" } else { "" };
         writeln!(
@@ -270,6 +301,12 @@ impl Attempt {
             "  made      {} by {client}, {mode} mode{current}",
             time(record.created_at)
         )?;
+        write!(out, "  policy    {}", record.policy)?;
+        if !record.policies_asked.is_empty() {
+            let asked = record.policies_asked.join(" and ");
+            write!(out, ", which Stripe was asked to change to {asked}")?;
+        }
+        writeln!(out)?;
         let status = record.status.map_or("nothing known", Status::as_str);
         let code = error_code(record)
             .map(|code| format!(" ({code})"))
