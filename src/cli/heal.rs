@@ -75,7 +75,7 @@ fn write_text(out: &mut String, report: &HealReport) -> fmt::Result {
 }
 
 /// As people say it.
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),

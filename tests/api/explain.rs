@@ -29,8 +29,28 @@ impl Explained {
     }
 }
 
+/// The settings of a server with these keys.
+fn settings<'a>(secret: &'a str, publishable: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("STRIPE_SECRET_KEY", secret),
+        ("STRIPE_PUBLISHABLE_KEY", publishable),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_explained"),
+        ("PUBLIC_URL", "https://verify.example"),
+        ("APP_NAME", "Acme"),
+        ("SUPPORT_URL", "https://acme.example/help"),
+        ("PRIVACY_URL", "https://acme.example/privacy"),
+        ("HAND_OFF", "on"),
+    ]
+}
+
 fn explain(server: &TestServer, subject: &str) -> Explained {
-    let variables = [("DATABASE_URL", server.db.as_ref().unwrap().url())];
+    explain_with(server, &[], subject)
+}
+
+/// The same, with settings of the server's beside its database.
+fn explain_with(server: &TestServer, settings: &[(&str, &str)], subject: &str) -> Explained {
+    let mut variables = vec![("DATABASE_URL", server.db.as_ref().unwrap().url())];
+    variables.extend(settings);
     let folder = working_folder();
     let [text, json] = [&["explain", subject][..], &["explain", subject, "--json"]].map(|words| {
         let output = run(words, &variables, folder.path());
@@ -168,6 +188,92 @@ async fn a_person_stands_under_each_policy_and_in_each_mode_for_themselves() {
         "status    verified under default (test mode), since ",
         "status    requires_input under kyc (live mode)\n",
     ]);
+}
+
+#[tokio::test]
+async fn only_the_mode_of_the_keys_counts_where_they_are_known() {
+    let server = TestServer::dev().await;
+    let session = server.create().await;
+    let session = session["id"].as_str().unwrap();
+    server.tell("evt_1", session, "verified", None).await;
+    let live = settings("sk_live_1234567890", "pk_live_1234567890");
+    let test = settings("sk_test_1234567890", "pk_test_1234567890");
+    let said = explain_with(&server, &live, "demo");
+    said.says(&[
+        "status    none under default (live mode)\n",
+        "test mode, which counts for nothing with the keys that are set",
+        "next      the person has not clicked Verify in live mode yet\n",
+    ]);
+    assert!(!said.text.contains("verified under"), "{}", said.text);
+    assert_eq!(said.attempt()["counts"], false);
+    let said = explain_with(&server, &test, "demo");
+    said.says(&["status    verified under default (test mode), since "]);
+    assert_eq!(said.attempt()["counts"], true);
+
+    let turned = "UPDATE verifications SET livemode = true";
+    sqlx::query(turned).execute(server.pool()).await.unwrap();
+    explain_with(&server, &test, "demo").says(&["status    none under default (test mode)\n"]);
+    explain_with(&server, &live, "demo").says(&["status    verified under default (live mode), "]);
+}
+
+#[tokio::test]
+async fn a_policy_is_satisfied_as_the_settings_say() {
+    let server = TestServer::dev().await;
+    let session = server.create().await;
+    let session = session["id"].as_str().unwrap();
+    server.tell("evt_1", session, "verified", None).await;
+    let mut settings = settings("sk_test_1234567890", "pk_test_1234567890");
+    settings.push((
+        "POLICIES",
+        r#"{"less": {"type": "document", "default": true, "satisfied_by": ["default"]}, "default": {"type": "document"},
+            "more": {"type": "id_number"}}"#,
+    ));
+    explain_with(&server, &settings, "demo").says(&[
+        "status    verified under default (test mode), since ",
+        "status    verified under less (test mode), since ",
+        "status    none under more (test mode)\n",
+        "; under more (test mode): the person's next click makes a new session\n",
+    ]);
+}
+
+#[tokio::test]
+async fn what_the_limits_would_say_is_what_happens_next() {
+    let server = TestServer::dev().await;
+    let session = server.create().await;
+    let session = session["id"].as_str().unwrap();
+    let expired = Some("document_expired");
+    server
+        .tell("evt_1", session, "requires_input", expired)
+        .await;
+    for (limit, next) in [
+        ("CHECK_PRICE", "the person is told: "),
+        (
+            "ATTEMPTS_IN_TOTAL",
+            "all tries are used (ATTEMPTS_IN_TOTAL)",
+        ),
+        (
+            "ATTEMPTS_PER_DAY",
+            "today's tries are used (ATTEMPTS_PER_DAY)",
+        ),
+        (
+            "BUDGET_CHECKS_PER_DAY",
+            "the budget is used up (BUDGET_…), for ",
+        ),
+    ] {
+        let mut settings = settings("sk_test_1234567890", "pk_test_1234567890");
+        settings.push((limit, "1"));
+        let said = explain_with(&server, &settings, "demo");
+        for next_said in [&said.json[0]["next"], &said.attempt()["next"]] {
+            let said = next_said.as_str().unwrap();
+            assert!(said.starts_with(next), "{limit}: {said}");
+        }
+    }
+    // Whoever was allowed another try has one.
+    let allowed = "UPDATE users SET extra_attempts = 1";
+    sqlx::query(allowed).execute(server.pool()).await.unwrap();
+    let mut settings = settings("sk_test_1234567890", "pk_test_1234567890");
+    settings.push(("ATTEMPTS_IN_TOTAL", "1"));
+    explain_with(&server, &settings, "demo").says(&["next      the person is told: "]);
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use super::{Attempt, Explanation, Standing, error_code, is_unsettled, next};
+use super::{
+    Attempt, Explanation, Standing,
+    next::{error_code, is_unsettled},
+};
 use crate::domain::{Doubt, Status};
 
 impl Explanation {
@@ -50,6 +53,7 @@ impl Attempt {
             "id": record.id,
             "session_id": record.session_id,
             "livemode": record.livemode,
+            "counts": self.counts,
             "policy": record.policy,
             "policies_asked": record.policies_asked,
             "client": record.client,
@@ -73,7 +77,7 @@ impl Attempt {
             "lease_until": record.lease_until,
             "gone_at": record.gone_at,
             "created_at": record.created_at,
-            "next": next(record),
+            "next": self.next,
             "history": self.history.iter().map(|line| json!({
                 "at": line.at, "from": line.from, "to": line.to, "cause": line.cause,
             })).collect::<Vec<_>>(),

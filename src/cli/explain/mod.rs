@@ -1,24 +1,27 @@
 //! `verigate explain`: why is this person in this state, and what happens next?
 
 mod json;
+mod known;
+mod next;
+mod settings;
 mod standing;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use anyhow::bail;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use uuid::Uuid;
 
-use self::standing::{Standing, find_standings, mode};
+use self::{
+    known::Known,
+    next::error_code,
+    settings::{Settings, find_config},
+    standing::{Standing, mode},
+};
 use super::{database::find_database, redaction::write_redaction};
 use crate::{
-    domain::{AttemptId, SessionId, Status, UserId, advice, refresh::TRIES_BEFORE_ALARM},
-    store::{
-        self, AttemptRecord, Db, DeliveryRecord, HistoryRecord, PersonRecord, Usage, find_owner,
-        find_person, find_session_owner, list_attempts, list_deliveries, list_history, list_people,
-    },
+    domain::{SessionId, Status},
+    store::{self, AttemptRecord, DeliveryRecord, HistoryRecord, PersonRecord, Usage},
 };
 
 /// Everything kept of one person, or of a session that belongs to nobody.
@@ -26,8 +29,12 @@ use crate::{
 pub(super) struct Explanation {
     person: Option<PersonRecord>,
     standings: Vec<Standing>,
-    /// What counts against their limits, in the mode of their newest attempt.
+    /// What counts against their limits, in the mode of the newest attempt that counts.
     usage: Option<Usage>,
+    /// The mode of the server's keys, where they are known; attempts of the other one count for nothing.
+    livemode: Option<bool>,
+    /// Why the limits would refuse them a start now, where those are known.
+    refusal: Option<String>,
     attempts: Vec<Attempt>,
 }
 
@@ -36,6 +43,10 @@ struct Attempt {
     record: AttemptRecord,
     history: Vec<HistoryRecord>,
     deliveries: Vec<DeliveryRecord>,
+    /// It is of the mode that counts, as far as that is known.
+    counts: bool,
+    /// What happens next to it.
+    next: String,
 }
 
 /// Prints it.
@@ -44,9 +55,13 @@ pub(super) async fn run(
     subject: &str,
     json: bool,
 ) -> anyhow::Result<()> {
-    let (url, _running) = find_database(lookup).await?;
-    let db = store::connect(&url, 1)?;
-    let explanations = explain(&db, subject).await?;
+    let config = find_config(&lookup);
+    let (url, _running) = find_database(&lookup).await?;
+    let known = Known {
+        db: store::connect(&url, 1)?,
+        settings: config.and_then(|config| Settings::new(config, &url)),
+    };
+    let explanations = known.explain(subject).await?;
     let mut out = std::io::stdout();
     if json {
         let all: Vec<Value> = explanations.iter().map(Explanation::to_json).collect();
@@ -56,84 +71,6 @@ pub(super) async fn run(
         write!(out, "{}", all.join("\n"))?;
     }
     Ok(())
-}
-
-/// Gathers what there is about an external id, a session's id, or one of ours.
-pub(super) async fn explain(db: &Db, subject: &str) -> anyhow::Result<Vec<Explanation>> {
-    let mut people = list_people(db, subject).await?;
-    if people.is_empty()
-        && let Some((attempt, owner)) = find_one(db, subject).await?
-    {
-        let Some(owner) = owner else {
-            let records = list_attempts(db, None, Some(attempt)).await?;
-            return Ok(vec![gather(db, None, records).await?]);
-        };
-        people.push(find_person(db, owner).await?);
-    }
-    if people.is_empty() {
-        bail!(
-            "nobody is called {subject:?} here, and no verification is: give the application's own id of a person, or a \
-             vs_… id, or the id of a verification as the API tells it"
-        );
-    }
-    let mut explanations = Vec::with_capacity(people.len());
-    for person in people {
-        let records = list_attempts(db, Some(person.id), None).await?;
-        explanations.push(gather(db, Some(person), records).await?);
-    }
-    Ok(explanations)
-}
-
-/// The attempt that has this id or whose session has it, and its person; of a person's id, the person alone counts.
-async fn find_one(
-    db: &Db,
-    subject: &str,
-) -> Result<Option<(AttemptId, Option<UserId>)>, store::StoreError> {
-    if let Ok(id) = Uuid::try_parse(subject) {
-        let owner = find_owner(db, id).await?;
-        return Ok(owner.map(|owner| (AttemptId(id), owner)));
-    }
-    match SessionId::parse(subject) {
-        Some(session) => find_session_owner(db, &session).await,
-        None => Ok(None),
-    }
-}
-
-async fn gather(
-    db: &Db,
-    person: Option<PersonRecord>,
-    records: Vec<AttemptRecord>,
-) -> Result<Explanation, store::StoreError> {
-    let usage = match (&person, records.first()) {
-        (Some(person), Some(newest)) => {
-            let mut tx = db.begin().await?;
-            Some(store::find_usage(&mut tx, person.id, Some(newest.id), newest.livemode).await?)
-        }
-        _ => None,
-    };
-    let standings = match &person {
-        Some(person) => find_standings(db, person.id, &records).await?,
-        None => Vec::new(),
-    };
-    let mut attempts = Vec::with_capacity(records.len());
-    for record in records {
-        let history = list_history(db, record.id).await?;
-        let deliveries = match &record.session_id {
-            Some(session) => list_deliveries(db, session).await?,
-            None => Vec::new(),
-        };
-        attempts.push(Attempt {
-            record,
-            history,
-            deliveries,
-        });
-    }
-    Ok(Explanation {
-        person,
-        standings,
-        usage,
-        attempts,
-    })
 }
 
 impl Explanation {
@@ -183,30 +120,36 @@ impl Explanation {
         Ok(())
     }
 
-    /// What happens next, by the newest attempt.
+    /// What happens next, by the newest attempt that counts.
     fn next(&self) -> String {
-        let verified = self.standings.iter().filter(|it| it.is_verified());
-        let verified: Vec<String> = verified.map(Standing::to_string).collect();
-        let others = self.standings.iter().filter(|it| !it.is_verified());
-        let others: Vec<String> = others.map(Standing::to_string).collect();
-        let Some(newest) = self.attempts.first() else {
-            return "the person has not clicked Verify yet".to_owned();
+        let of = |verified: bool| {
+            let those = self.standings.iter();
+            let those = those.filter(move |it| it.is_verified() == verified);
+            those.map(Standing::to_string).collect::<Vec<_>>()
         };
-        if verified.is_empty()
-            || newest.record.status != Some(Status::Verified) && !others.is_empty()
-        {
-            return next(&newest.record);
+        let (verified, others) = (of(true), of(false));
+        let Some(newest) = self.attempts.iter().find(|it| it.counts) else {
+            let (mode, refusal) = (self.livemode.map(mode), self.refusal.as_ref());
+            let mode = mode.map_or(String::new(), |mode| format!(" in {mode} mode"));
+            let refusal = refusal.map_or(String::new(), |refusal| format!("; {refusal}"));
+            return format!("the person has not clicked Verify{mode} yet{refusal}");
+        };
+        let is_over = newest.record.status == Some(Status::Verified);
+        if verified.is_empty() || !is_over && !others.is_empty() {
+            return newest.next.clone();
         }
-        let nothing = format!(
-            "nothing: verified under {}, unless a reviewer at Stripe overrides it",
-            verified.join(" and ")
-        );
+        let verified = verified.join(" and ");
+        let nothing =
+            format!("nothing: verified under {verified}, unless a reviewer at Stripe overrides it");
         if others.is_empty() {
-            nothing
-        } else {
-            let others = others.join(" and ");
-            format!("{nothing}; under {others} the person's next click makes a new session")
+            return nothing;
         }
+        let click = "the person's next click makes a new session";
+        let (others, click) = (
+            others.join(" and "),
+            self.refusal.as_deref().unwrap_or(click),
+        );
+        format!("{nothing}; under {others}: {click}")
     }
 }
 
@@ -226,65 +169,6 @@ fn write_usage(out: &mut String, usage: &Usage) -> std::fmt::Result {
     writeln!(out)
 }
 
-fn error_code(record: &AttemptRecord) -> Option<String> {
-    record.knowledge.verdict().and_then(|verdict| verdict.error)
-}
-
-/// Asked about so often in vain that somebody should look.
-fn is_unsettled(record: &AttemptRecord) -> bool {
-    let tries = u32::try_from(record.refresh_tries).unwrap_or(0);
-    record.refresh_due_at.is_some() && tries >= TRIES_BEFORE_ALARM
-}
-
-/// What happens next to one attempt.
-fn next(record: &AttemptRecord) -> String {
-    if record.gone_at.is_some() {
-        return "Stripe has no such session (another account or mode, or a restarted sandbox); \
-                    the person's next click makes a new one"
-            .to_owned();
-    }
-    if let Some(status) = &record.unknown_status {
-        return format!(
-            "Stripe says {status:?}, which this version does not know: upgrade Verigate"
-        );
-    }
-    if let Some(due) = record.refresh_due_at {
-        let asked = record.refresh_tries;
-        if is_unsettled(record) {
-            return format!(
-                "Stripe was asked {asked} times and does not settle it: look at the session in Stripe's Dashboard; it is \
-                 asked again at {}",
-                time(due)
-            );
-        }
-        return format!(
-            "Stripe is asked at {} (asked {asked} times so far)",
-            time(due)
-        );
-    }
-    if let Some(until) = record.lease_until {
-        return format!("a start is under way, until {} at the latest", time(until));
-    }
-    match record.status {
-        _ if record.session_id.is_none() && !record.current => {
-            "closed without a session; the person's next click makes a new attempt".to_owned()
-        }
-        None if record.session_id.is_none() => {
-            "no session yet: the person's next click creates it".to_owned()
-        }
-        None => "nothing is known of the session yet; its events are awaited".to_owned(),
-        Some(Status::RequiresInput) => match error_code(record) {
-            Some(code) => {
-                format!("the person is told: {}", advice(Some(&code)).reason)
-            }
-            None => "waiting for the person to hand in a document at Stripe".to_owned(),
-        },
-        Some(Status::Processing) => "Stripe checks the document; its event is awaited".to_owned(),
-        Some(Status::Canceled) => "closed; the person's next click makes a new session".to_owned(),
-        Some(Status::Verified) => "nothing: verified".to_owned(),
-    }
-}
-
 impl Attempt {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let record = &self.record;
@@ -294,11 +178,16 @@ impl Attempt {
             .map_or("no session", SessionId::as_str);
         writeln!(out, "\nattempt {} · {session}", record.id)?;
         let mode = mode(record.livemode);
+        let ignored = if self.counts {
+            ""
+        } else {
+            ", which counts for nothing with the keys that are set"
+        };
         let client = record.client.as_deref().unwrap_or("not ours");
         let current = if record.current { ", the open one" } else { "" };
         writeln!(
             out,
-            "  made      {} by {client}, {mode} mode{current}",
+            "  made      {} by {client}, {mode} mode{ignored}{current}",
             time(record.created_at)
         )?;
         write!(out, "  policy    {}", record.policy)?;
@@ -336,7 +225,7 @@ impl Attempt {
             )?;
         }
         self.write_told(out)?;
-        writeln!(out, "  next      {}", next(record))?;
+        writeln!(out, "  next      {}", self.next)?;
         self.write_journal(out)
     }
 
