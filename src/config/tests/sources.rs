@@ -129,9 +129,60 @@ fn a_file_fills_in_what_the_process_does_not_set() {
 fn a_broken_file_is_an_error_that_quotes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(".env");
-    fs::write(&file, "STRIPE_SECRET_KEY=sk_test_c4n4ry with blanks\n").unwrap();
-    let error = Environment::with_file(&file).unwrap_err();
-    assert!(!format!("{error} {error:?}").contains("c4n4ry"), "{error}");
+    for (before, broken) in [
+        ("", "STRIPE_SECRET_KEY=sk_test_c4n4ry with blanks\n"),
+        (
+            "# ours\n\nAPP_NAME='of\ntwo lines'\n  # more",
+            "sk_test_c4n4ry\n",
+        ),
+        (
+            "APP_NAME=Acme",
+            "STRIPE_SECRET_KEY='sk_test_c4n4ry\nBIND_ADDR=\n",
+        ),
+    ] {
+        fs::write(&file, format!("{before}\n{broken}")).unwrap();
+        let error = Environment::with_file(&file).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("c4n4ry"), "{error}");
+        let line = format!(
+            ".env cannot be read in line {}:",
+            before.lines().count().max(1) + 1
+        );
+        assert!(error.to_string().contains(&line), "{line} {error}");
+    }
+}
+
+#[test]
+fn each_line_of_the_example_can_be_uncommented_alone() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(".env.example");
+    let text = fs::read_to_string(example).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".env");
+    for line in text.lines() {
+        let set = line.strip_prefix('#').filter(|it| {
+            let name = it.split_once('=');
+            name.is_some_and(|(name, _)| is_variable(name))
+        });
+        let Some(set) = set else { continue };
+        fs::write(&file, text.replace(line, set)).unwrap();
+        let environment = Environment::with_file(&file).unwrap();
+        let (name, written) = set.split_once('=').unwrap();
+        assert_eq!(format!("{environment:?}"), format!("{{{name:?}}}"));
+        let whole = written.trim_matches(['\'', '"']).replace("\\n", "\n");
+        // What the process has set wins.
+        if std::env::var_os(name).is_none() {
+            assert_eq!(environment.lookup(name), Some(whole), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_single_quotes_comes_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".env");
+    let value = r##"postgres://me:p$word${x}\n"# b@db/verigate"##.to_owned();
+    fs::write(&file, format!("DATABASE_URL='{value}'\n")).unwrap();
+    let environment = Environment::with_file(&file).unwrap();
+    assert_eq!(environment.lookup("DATABASE_URL"), Some(value));
 }
 
 #[test]
