@@ -1,5 +1,6 @@
 //! The subcommands of the `verigate` program.
 
+mod allow;
 mod database;
 mod explain;
 mod forget;
@@ -7,6 +8,7 @@ mod heal;
 mod health;
 mod keys;
 mod messages;
+mod person;
 mod redaction;
 #[cfg(feature = "dev")]
 mod sandbox;
@@ -79,6 +81,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Allow a person one attempt beyond the limits of attempts
+    Allow {
+        /// The person's id in your application, or at the identity provider
+        external_id: String,
+        /// Whose word for them it is, where several people have this id
+        #[arg(long)]
+        realm: Option<String>,
+    },
     /// Forget a person, for good: nothing of them is left here, and the server has Stripe erase the rest
     Forget {
         /// The person's id in your application
@@ -138,6 +148,9 @@ impl Command {
             Self::Messages(messages) => messages.run(lookup).await,
             Self::Heal { json } => heal::run(lookup, json).await,
             Self::Explain { subject, json } => explain::run(lookup, &subject, json).await,
+            Self::Allow { external_id, realm } => {
+                allow::run(lookup, &external_id, realm.as_deref()).await
+            }
             Self::Forget { external_id, realm } => {
                 forget::run(lookup, &external_id, realm.as_deref()).await
             }

@@ -17,6 +17,7 @@ use verigate::{
 };
 
 use crate::{
+    program::{run, working_folder},
     sandbox::support::SESSIONS,
     support::eventually,
     telling::{log_from_now_on, logged_with},
@@ -189,6 +190,39 @@ fn limited_for(outcome: Result<Started, StartError>) -> u64 {
         Err(StartError::RateLimited { retry_after }) => retry_after.as_secs(),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_operator_allows_somebody_of_an_identity_provider_one_more_try() {
+    let shop = Shop::new(Limits {
+        attempts_in_total: Some(1),
+        ..no_limits()
+    })
+    .await;
+    shop.start("ada").await.unwrap();
+    let issuer = "https://id.example.com";
+    let mut theirs = request("ada");
+    theirs.person.realm = issuer.to_owned();
+    let start = async || shop.process().start(&theirs).await;
+    let first = start().await.unwrap();
+    shop.fail(first.session.as_str()).await;
+    assert_eq!(start().await.unwrap_err(), StartError::AttemptsExhausted);
+    let folder = working_folder();
+    let variables = [("DATABASE_URL", shop.world.db.url())];
+    let several = run(&["allow", "ada"], &variables, folder.path());
+    let said = String::from_utf8(several.stderr).unwrap();
+    assert!(!several.status.success() && said.contains(issuer), "{said}");
+    let allowed = run(
+        &["allow", "ada", "--realm", issuer],
+        &variables,
+        folder.path(),
+    );
+    assert!(allowed.status.success(), "{allowed:?}");
+    let second = start().await.unwrap();
+    shop.fail(second.session.as_str()).await;
+    assert_eq!(start().await.unwrap_err(), StartError::AttemptsExhausted);
+    let stranger = run(&["allow", "bob"], &variables, folder.path());
+    assert!(!stranger.status.success());
 }
 
 #[tokio::test]
