@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// More than anybody reads.
-const MOST: i64 = 1000;
+const MOST: usize = 1000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Messages {
@@ -65,7 +65,14 @@ impl Messages {
         let mut out = std::io::stdout();
         match self {
             Self::List { endpoint, json } => {
-                let all = store::list_deliveries_under_way(db, endpoint.as_deref(), MOST).await?;
+                let one_more = i64::try_from(MOST + 1)?;
+                let mut all =
+                    store::list_deliveries_under_way(db, endpoint.as_deref(), one_more).await?;
+                if all.len() > MOST {
+                    all.truncate(MOST);
+                    // Apart from the list itself, which programs read.
+                    writeln!(std::io::stderr(), "and more: these are the oldest {MOST}")?;
+                }
                 if json {
                     let all: Vec<_> = all.iter().map(as_json).collect();
                     writeln!(out, "{:#}", json!(all))?;

@@ -45,15 +45,16 @@ async fn step(
         ahead: Duration::ZERO,
         by_hand: false,
     };
-    verifier.heal(order, shutdown).await?;
+    let healed = verifier.heal(order, shutdown).await;
+    // Above all when it fails.
     measure(verifier).await?;
+    healed?;
     Ok(())
 }
 
-/// However many servers there are, each shows how long ago the last round ended.
+/// However many servers there are, each shows how long ago the last round ended; infinitely long, if none ever did.
 async fn measure(verifier: &Verifier) -> Result<(), StoreError> {
-    if let Some(age) = verifier.find_healing().await?.round_ended_ago {
-        metrics::gauge!("verigate_last_heal_age_seconds").set(age);
-    }
+    let age = verifier.find_healing().await?.round_ended_ago;
+    metrics::gauge!("verigate_last_heal_age_seconds").set(age.unwrap_or(f64::INFINITY));
     Ok(())
 }

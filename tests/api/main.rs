@@ -24,6 +24,7 @@ mod intake;
 mod limits;
 mod mail;
 mod matrix;
+mod metrics;
 mod native;
 mod npm;
 mod observe;
