@@ -7,6 +7,7 @@ mod intake;
 mod policies;
 mod signals;
 mod tell;
+mod uncounted;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -224,6 +225,7 @@ pub async fn serve(config: Config, migrate: bool) -> anyhow::Result<()> {
             "the database could not be asked whether it was restored"
         );
     }
+    tokio::spawn(uncounted::warn(app.db.clone(), Arc::clone(&app.config)));
     // The real one: a setting with port 0 asks for any.
     tracing::info!(address = %address, "serving");
     signals::run_until_twice_asked(app.run(listeners, interrupted())).await

@@ -31,6 +31,7 @@ mod pool;
 mod records;
 mod redactions;
 mod retention;
+mod uncounted;
 mod users;
 mod verifications;
 mod views;
@@ -98,6 +99,7 @@ pub use retention::{
     OldMessages, clear_calls, clear_events, clear_hand_offs, clear_history, clear_oidc_logins,
     clear_sessions, delete_messages, lock_old_messages, take_turn_to_clear,
 };
+pub use uncounted::{Uncounted, count_unknown_policies, count_unknown_realms};
 pub use users::{LockedUser, find_user, lock_known, lock_owner, lock_person, lock_user};
 pub use verifications::{
     Verification, absorb_unclaimed, find_by_session, insert_unclaimed, is_attempt, link_session,

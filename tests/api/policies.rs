@@ -8,6 +8,7 @@ use verigate::{
 };
 
 use crate::{
+    program::{Program, working_folder},
     sandbox::support::id,
     support::eventually,
     world::{World, ada, ada_starts_under},
@@ -439,4 +440,54 @@ async fn a_start_never_writes_an_old_address_over_a_new_one() {
 async fn address(world: &World) -> String {
     let address = sqlx::query_scalar("SELECT email FROM users");
     address.fetch_one(world.db.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_start_warns_of_people_whom_its_settings_no_longer_count() {
+    let world = World::new().await;
+    let started = world.click_under("default").await.unwrap();
+    verify(&world, started.session.as_str()).await;
+    let folder = working_folder();
+    let start = async |own: &[(&str, &str)]| {
+        let mut variables = vec![
+            ("DATABASE_URL", world.db.url()),
+            ("STRIPE_API_BASE", &world.sandbox.base),
+            ("BIND_ADDR", "127.0.0.1:0"),
+            ("LOG_FORMAT", "json"),
+            ("PUBLIC_URL", "https://verify.example"),
+            ("STRIPE_SECRET_KEY", "sk_test_1234567890"),
+            ("STRIPE_PUBLISHABLE_KEY", "pk_test_1234567890"),
+            ("STRIPE_WEBHOOK_SECRET", "whsec_uncounted"),
+            ("APP_NAME", "Acme"),
+            ("SUPPORT_URL", "https://acme.example/help"),
+            ("PRIVACY_URL", "https://acme.example/privacy"),
+            ("HAND_OFF", "on"),
+            ("HEAL_EVERY", "none"),
+        ];
+        variables.extend(own);
+        Program::start(&["serve"], &variables, folder.path())
+    };
+    let other = r#"{"kyc": {"type": "document", "default": true}}"#;
+    let mut changed = start(&[("POLICIES", other)]).await;
+    let line = changed.word_after("people who were verified by ").await;
+    assert_eq!(line, "default");
+    let realms = changed.word_after("people of the realm ").await;
+    assert_eq!(realms, "test");
+    let log = changed.logged();
+    assert!(
+        log.contains(r#""verifications":1"#) && log.contains(r#""people":1"#),
+        "{log}"
+    );
+
+    let kept = r#"{"kyc": {"type": "document", "default": true, "satisfied_by": ["default"]}, "default": {"type": "document"}}"#;
+    let mut kept = start(&[("POLICIES", kept), ("REALM", "other")]).await;
+    kept.word_after("people of the realm ").await;
+    assert!(
+        !kept.logged().contains("were verified by"),
+        "{}",
+        kept.logged()
+    );
+    let mut same = start(&[("REALM", "test")]).await;
+    same.word_after("\"serving\"").await;
+    assert!(!same.logged().contains("people of the realm"));
 }
