@@ -117,7 +117,10 @@ impl Verifier {
         if change == Change::Cancel
             && let Some(retry_after) = self.wait_for_another(tx, user, address).await?
         {
-            return Ok(Some(Turn::Refused(StartError::RateLimited { retry_after })));
+            return Ok(Some(Turn::Refused(
+                user.id,
+                StartError::RateLimited { retry_after },
+            )));
         }
         if !store::claim_lease(tx, id, wish.holder).await? {
             return Ok(Some(Turn::Theirs(user.id)));

@@ -206,7 +206,10 @@ async fn an_operator_allows_somebody_of_an_identity_provider_one_more_try() {
     let start = async || shop.process().start(&theirs).await;
     let first = start().await.unwrap();
     shop.fail(first.session.as_str()).await;
-    assert_eq!(start().await.unwrap_err(), StartError::AttemptsExhausted);
+    assert_eq!(
+        start().await.unwrap_err(),
+        StartError::AttemptsExhausted { again_in: None }
+    );
     let folder = working_folder();
     let variables = [("DATABASE_URL", shop.world.db.url())];
     let several = run(&["allow", "ada"], &variables, folder.path());
@@ -220,7 +223,10 @@ async fn an_operator_allows_somebody_of_an_identity_provider_one_more_try() {
     assert!(allowed.status.success(), "{allowed:?}");
     let second = start().await.unwrap();
     shop.fail(second.session.as_str()).await;
-    assert_eq!(start().await.unwrap_err(), StartError::AttemptsExhausted);
+    assert_eq!(
+        start().await.unwrap_err(),
+        StartError::AttemptsExhausted { again_in: None }
+    );
     let stranger = run(&["allow", "bob"], &variables, folder.path());
     assert!(!stranger.status.success());
 }
@@ -235,7 +241,7 @@ async fn a_refusal_is_logged_with_our_own_id_of_the_person_and_the_limit() {
     .await;
     shop.try_in_vain("ada").await;
     let refused = shop.start("ada").await.unwrap_err();
-    assert_eq!(refused, StartError::AttemptsExhausted);
+    assert_eq!(refused, StartError::AttemptsExhausted { again_in: None });
     let id: Uuid = sqlx::query_scalar("SELECT id FROM users")
         .fetch_one(shop.world.db.pool())
         .await
