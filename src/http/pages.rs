@@ -13,7 +13,7 @@ use super::{
     security::Surface,
     state::{People, Site, Starter},
     status::Report,
-    views::{SignedOutPage, Template, VerifyPage, VerifyState},
+    views::{Needs, SignedOutPage, Template, VerifyPage, VerifyState},
 };
 use crate::{
     domain::UserStatus,
@@ -46,7 +46,7 @@ pub(crate) async fn show_verify(
     } else {
         state
     };
-    page(&site, &user, view.as_ref(), &state)
+    page(&site, &starter, &user, view.as_ref(), &state)
 }
 
 /// `GET /submitted`: coming back from Stripe proves nothing, so Stripe is asked.
@@ -74,7 +74,7 @@ pub(crate) async fn show_submitted(
     } else {
         state
     };
-    page(&site, &user, view.as_ref(), &state)
+    page(&site, &starter, &user, view.as_ref(), &state)
 }
 
 /// What a click would come to, if that can be known soon; the click itself decides.
@@ -133,15 +133,19 @@ async fn find_after_a_look(
 
 fn page(
     site: &Site,
+    starter: &Starter,
     user: &CurrentUser,
     view: Option<&PersonView>,
     state: &VerifyState,
 ) -> Result<Response, Error> {
     let known = Report::of(view).into_known();
+    let policy = starter.verifier.policies().find(user.policy());
+    let needs = policy.map_or_else(|_| Needs::unknown(), |policy| Needs::of(&policy.check));
     let page = VerifyPage {
         chrome: &site.chrome_for(user),
         state,
         known: &known,
+        needs: &needs,
         publishable_key: site.publishable_key(),
         stripe_js_url: site.stripe_js_url(),
     };

@@ -11,7 +11,7 @@ use crate::{
     program::{Program, working_folder},
     sandbox::support::id,
     support::eventually,
-    world::{World, ada, ada_starts_under},
+    world::{Gateway, World, ada, ada_starts_under},
 };
 
 const ONE: &str = "/v1/identity/verification_sessions/*";
@@ -490,4 +490,48 @@ async fn a_start_warns_of_people_whom_its_settings_no_longer_count() {
     let mut same = start(&[("REALM", "test")]).await;
     same.word_after("\"serving\"").await;
     assert!(!same.logged().contains("people of the realm"));
+}
+
+#[tokio::test]
+async fn the_page_says_to_have_ready_what_the_policy_asks_for_and_nothing_else() {
+    let world = World::new().await;
+    let every = [
+        "passport",
+        "driving licence",
+        "identity card",
+        "a camera",
+        "your face",
+        "ID number",
+    ];
+    let selfie = json!({
+        "allowed_types": ["passport", "id_card"], "require_matching_selfie": true,
+    });
+    for (policy, asked) in [
+        (json!({ "type": "document" }), &every[..4]),
+        (
+            json!({ "type": "document", "options": { "document": selfie } }),
+            &["passport", "identity card", "a camera", "your face"],
+        ),
+        (json!({ "type": "id_number" }), &["ID number"]),
+        // What it asks for only Stripe knows.
+        (json!({ "verification_flow": "vf_1" }), &every[..5]),
+    ] {
+        let mut policies = json!({ "default": policy });
+        policies["default"]["default"] = true.into();
+        let policies = policies.to_string();
+        let settings = [("POLICIES", policies.as_str())];
+        let gateway = Gateway::with(&world.db, &world.sandbox.base, &settings).await;
+        let page = gateway.http.get(format!("{}/verify", gateway.origin));
+        let page = page.header("accept", "text/html").send().await.unwrap();
+        let page = page.text().await.unwrap();
+        let (_, main) = page.split_once("<main").unwrap();
+        let (main, _) = main.split_once("</main>").unwrap();
+        for words in every {
+            assert_eq!(
+                main.contains(words),
+                asked.contains(&words),
+                "{words} in {main}"
+            );
+        }
+    }
 }

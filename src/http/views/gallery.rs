@@ -6,10 +6,12 @@ use chrono::DateTime;
 use crate::{
     domain::{self, failure},
     http::assets,
+    stripe::{DocumentOptions, DocumentType, SessionType},
+    verification::Check,
 };
 
 use super::{
-    Chrome, ErrorPage, Known, LinkPage, LinkState, NotSignedIn, NotSignedInPage, SignInPage,
+    Chrome, ErrorPage, Known, LinkPage, LinkState, Needs, NotSignedIn, NotSignedInPage, SignInPage,
     SignedOutPage, VerifyPage, VerifyState, state::Note,
 };
 
@@ -28,6 +30,7 @@ pub fn pages() -> Result<Vec<(String, String)>, askama::Error> {
         pages.push((name.to_owned(), verify(&full, &state)?));
         pages.push((format!("{name}-spare"), verify(&spare, &state)?));
     }
+    pages.extend(beginnings(&full)?);
     for code in failure::codes().chain(["a_code_of_tomorrow"]) {
         let page = verify(&full, &VerifyState::failed(code))?;
         pages.push((format!("failed-{code}"), page));
@@ -107,7 +110,41 @@ fn links(full: &Chrome, spare: &Chrome) -> Result<Vec<(String, String)>, askama:
     Ok(pages)
 }
 
+/// Under policies that ask for other things than a flow, of which nobody knows.
+fn beginnings(chrome: &Chrome) -> Result<Vec<(String, String)>, askama::Error> {
+    let selfie = DocumentOptions {
+        allowed_types: vec![DocumentType::Passport],
+        require_id_number: Some(true),
+        require_matching_selfie: Some(true),
+        ..DocumentOptions::default()
+    };
+    let mut pages = Vec::new();
+    for (name, kind, document) in [
+        (
+            "document",
+            SessionType::Document,
+            DocumentOptions::default(),
+        ),
+        ("selfie", SessionType::Document, selfie),
+        ("number", SessionType::IdNumber, DocumentOptions::default()),
+    ] {
+        let needs = Needs::of(&Check::Of { kind, document });
+        let state = VerifyState::NotStarted { note: None };
+        let page = verify_under(&needs, chrome, &state)?;
+        pages.push((format!("not-started-{name}"), page));
+    }
+    Ok(pages)
+}
+
 fn verify(chrome: &Chrome, state: &VerifyState) -> Result<String, askama::Error> {
+    verify_under(&Needs::unknown(), chrome, state)
+}
+
+fn verify_under(
+    needs: &Needs,
+    chrome: &Chrome,
+    state: &VerifyState,
+) -> Result<String, askama::Error> {
     let known = Known {
         status: "processing".to_owned(),
         error: None,
@@ -116,6 +153,7 @@ fn verify(chrome: &Chrome, state: &VerifyState) -> Result<String, askama::Error>
         chrome,
         state,
         known: &known,
+        needs,
         publishable_key: "pk_test_gallery",
         stripe_js_url: "https://js.stripe.com/dahlia/stripe.js",
     }

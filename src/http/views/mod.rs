@@ -7,6 +7,7 @@ mod error;
 #[cfg(feature = "dev")]
 pub mod gallery;
 mod link;
+mod needs;
 mod not_signed_in;
 mod panel;
 mod signed_out;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     docs::DocsPage,
     error::ErrorPage,
     link::{LinkPage, LinkState},
+    needs::Needs,
     not_signed_in::{NotSignedIn, NotSignedInPage},
     signed_out::{SignInPage, SignedOutPage},
     state::{Known, VerifyState},

@@ -5,7 +5,7 @@ use askama::Template;
 use crate::domain;
 
 use super::{
-    Chrome,
+    Chrome, Needs,
     state::{Note, VerifyState},
     words,
 };
@@ -16,4 +16,5 @@ use super::{
 pub(super) struct Panel<'a> {
     pub(super) chrome: &'a Chrome,
     pub(super) state: &'a VerifyState,
+    pub(super) needs: &'a Needs,
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::{
-    Chrome,
+    Chrome, Needs,
     panel::Panel,
     state::{Known, VerifyState},
 };
@@ -27,6 +27,8 @@ pub(crate) struct VerifyPage<'a> {
     pub(crate) state: &'a VerifyState,
     /// What that was rendered from.
     pub(crate) known: &'a Known,
+    /// What is asked for.
+    pub(crate) needs: &'a Needs,
     /// `pk_…`, for the modal.
     pub(crate) publishable_key: &'a str,
     /// Where Stripe's script is.
@@ -42,6 +44,7 @@ impl VerifyPage<'_> {
         Panel {
             chrome: self.chrome,
             state,
+            needs: self.needs,
         }
     }
 
