@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select_all};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -477,31 +477,45 @@ async fn who_finds_no_room_over_http_is_asked_to_come_again() {
         .execute("LOCK TABLE stripe_events IN SHARE MODE")
         .await
         .unwrap();
-    let body = |n: u32| Delivery::new(&format!("evt_{n}"), "verified", NOW, "vs_1").body();
-    let mut sent = Vec::new();
-    for n in 0..3 {
-        sent.push(server.send_delivery(body(n)));
-    }
-    // One is being committed, one waits, and for one there is no room; which, is chance.
-    let mut sent: Vec<_> = sent.into_iter().map(Box::pin).collect();
-    let (refused, which, _) = futures_util::future::select_all(&mut sent).await;
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(refused.headers().contains_key("retry-after"));
-    drop(sent.swap_remove(which));
-    locker.rollback().await.unwrap();
-    join_all(sent).await;
-    for n in 0..3 {
-        eventually("it is taken", async || {
-            (server.deliver(body(n)).await == StatusCode::OK).then_some(())
+    let send = |n: u32| {
+        let delivery = Delivery::new(&format!("evt_{n}"), "verified", NOW, "vs_1");
+        server.send_delivery(delivery.body())
+    };
+    let written = async |count: i64| {
+        let held = "SELECT count(*) FROM pg_stat_activity \
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("so many are being written", async || {
+            let held = sqlx::query_scalar(held).fetch_one(server.pool()).await;
+            (held.ok() == Some(count)).then_some(())
         })
         .await;
+    };
+    let second = async {
+        written(1).await;
+        send(1).await
+    };
+    // Two are written beside each other, one waits until it is worth a transaction, and for one there is no room; which
+    // of the last two, is chance.
+    let others = async {
+        written(2).await;
+        let (refused, _, waiting) = select_all([2, 3].map(|n| Box::pin(send(n)))).await;
+        locker.rollback().await.unwrap();
+        (refused, join_all(waiting).await.remove(0))
+    };
+    let (first, second, (refused, third)) = tokio::join!(send(0), second, others);
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key("retry-after"));
+    // Had it been refused for want of time, those before it would have been too.
+    for taken in [first, second, third] {
+        assert_eq!(taken.status(), StatusCode::OK);
     }
-    assert_eq!(
-        texts(server.pool(), "SELECT id FROM stripe_events")
-            .await
-            .len(),
-        3
-    );
+    let kept = texts(server.pool(), "SELECT id FROM stripe_events").await;
+    assert_eq!(kept.len(), 3, "{kept:?}");
+    for n in [2, 3] {
+        assert_eq!(send(n).await.status(), StatusCode::OK);
+    }
+    let kept = texts(server.pool(), "SELECT id FROM stripe_events").await;
+    assert_eq!(kept.len(), 4, "{kept:?}");
 }
 
 /// What became of deliveries that were sent without a pause.
