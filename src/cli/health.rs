@@ -62,7 +62,7 @@ async fn first_bytes(address: SocketAddr) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -92,9 +92,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_or_no_answer_is_not_ready() {
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = gone.local_addr().unwrap();
-        drop(gone);
+        // Bound, so that the address is nobody else's, and not listening.
+        let nobody = TcpSocket::new_v4().unwrap();
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = nobody.local_addr().unwrap();
         assert!(matches!(ask(address).await, Err(HealthError::Silent(..))));
         let mute = answering("").await;
         assert!(matches!(ask(mute).await, Err(HealthError::Silent(..))));

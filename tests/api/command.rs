@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::database::TestDb;
+use crate::{server::unanswered, support::database::TestDb};
 
 /// Runs the program with these variables alone.
 fn verigate(arguments: &[&str], variables: &[(&str, &str)], folder: &Path) -> Output {
@@ -115,9 +115,8 @@ async fn migrate_may_run_any_number_of_times() {
 #[test]
 fn health_fails_where_nobody_listens() {
     let folder = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap().to_string();
-    drop(port);
+    let (_nobody, address) = unanswered();
+    let address = address.to_string();
     let output = verigate(&["health"], &[("BIND_ADDR", &address)], folder.path());
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("does not answer"));

@@ -7,7 +7,7 @@ use verigate::config::Mode;
 use crate::{
     browser::{Browser, path},
     server::TestServer,
-    support::database::TestDb,
+    support::{database::TestDb, eventually},
 };
 
 /// How many browsers are signed in, and how many links are spent.
@@ -75,12 +75,11 @@ async fn the_applications_own_word_for_a_person_comes_before_their_address() {
 
 /// A slow machine turns some of a crowd away for now; they come again, as people do.
 async fn press_in_a_crowd(browser: &mut Browser<'_>, link: &str) -> reqwest::Response {
-    loop {
+    eventually("the crowd is let in", async || {
         let answer = browser.press(link).await;
-        if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
-            return answer;
-        }
-    }
+        (answer.status() != StatusCode::SERVICE_UNAVAILABLE).then_some(answer)
+    })
+    .await
 }
 
 /// Everybody presses at once; gives how many were signed in.

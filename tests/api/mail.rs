@@ -23,6 +23,7 @@ use crate::{
     observe::insert_attempt,
     process::{Process, delivery},
     program,
+    server::unanswered,
     support::eventually,
     world::{Gateway, World, http_client, read},
 };
@@ -680,10 +681,8 @@ async fn what_is_no_mail_server_is_asked_again_later() {
         let fate = scene.fate("ada@acme.example").await;
         assert_eq!(fate, (failure.to_owned(), false), "{greeting}");
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("smtp://{}", nobody.local_addr().unwrap());
-    drop(nobody);
-    let scene = Scene::with(&url, &[]).await;
+    let (_nobody, address) = unanswered();
+    let scene = Scene::with(&format!("smtp://{address}"), &[]).await;
     let fate = scene.fate("ada@acme.example").await;
     assert_eq!(fate, ("unreachable".to_owned(), false));
 }

@@ -6,7 +6,10 @@ use chrono::DateTime;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use verigate::{
     clock::Clock,
@@ -211,6 +214,14 @@ impl TestServer {
         };
         assert_eq!(self.deliver(delivery.body()).await, StatusCode::OK);
     }
+}
+
+/// An address of ours where nobody listens yet: whoever calls is refused, as long as the socket is kept.
+pub(crate) fn unanswered() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 impl Drop for TestServer {

@@ -2,11 +2,11 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
 use verigate::{clock::Clock, verification::StartError};
 
 use crate::{
     sandbox::support::TestSandbox,
+    server::unanswered,
     stripe::FakeStripe,
     support::{database::TestDb, eventually},
     world::{Gateway, World, ada_starts, read, refresh, rows, verifier},
@@ -398,10 +398,8 @@ async fn a_hint_answered_by_an_unknown_status_does_not_loop() {
 
 #[tokio::test]
 async fn while_stripe_is_down_a_click_says_so_and_leaves_nothing_half_done() {
-    // The address is ours, and nobody listens there yet: connections are refused.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let base = format!("http://{}", socket.local_addr().unwrap());
+    let (socket, address) = unanswered();
+    let base = format!("http://{address}");
     let db = TestDb::new().await;
     let gateway = Gateway::start(&db, &base).await;
     for accept in ["application/json", "text/html"] {

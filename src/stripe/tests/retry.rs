@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpSocket, time::timeout};
 use wiremock::ResponseTemplate;
 
 use super::{
@@ -210,9 +210,10 @@ async fn an_answer_cut_short_is_a_broken_connection() {
 
 #[tokio::test]
 async fn a_refused_connection_is_known_to_have_sent_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that the address is nobody else's, and not listening.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = format!("http://{}", nobody.local_addr().unwrap());
     let client = Client::new(settings(&address)).unwrap();
     let error = client
         .create_ephemeral_key("vs_1", Priority::Person)

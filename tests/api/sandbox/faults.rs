@@ -1,10 +1,9 @@
 //! Calls that fail on request.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use reqwest::Method;
-use serde_json::json;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::support::{SESSIONS, TestSandbox, id};
 use crate::support::eventually;
@@ -17,6 +16,18 @@ const FOREVER: &str =
 async fn sessions(sandbox: &TestSandbox) -> usize {
     let truth = sandbox.get("/_sessions").await.body;
     truth["sessions"].as_array().unwrap().len()
+}
+
+/// The newest call with this method.
+async fn call(sandbox: &TestSandbox, method: &str) -> Option<Value> {
+    let calls = sandbox.calls().await;
+    calls.into_iter().find(|call| call["method"] == method)
+}
+
+/// A caller that waits for the answer until it is stopped.
+fn create_and_wait(sandbox: &TestSandbox) -> JoinHandle<reqwest::Result<Response>> {
+    let call = sandbox.request(Method::POST, SESSIONS);
+    tokio::spawn(call.form(&[("type", "document")]).send())
 }
 
 #[tokio::test]
@@ -78,27 +89,24 @@ async fn a_call_is_never_answered_yet_has_its_effect() {
     sandbox
         .fault(json!({ "kind": "timeout", "when": "after", "path": SESSIONS }))
         .await;
-    let call = sandbox
-        .request(Method::POST, SESSIONS)
-        .form(&[("type", "document")])
-        .timeout(Duration::from_millis(300));
-    assert!(call.send().await.unwrap_err().is_timeout());
+    let waiting = create_and_wait(&sandbox);
     eventually("the effect", async || {
-        (sessions(&sandbox).await == 1).then_some(())
+        let held = call(&sandbox, "POST").await?["progress"] == "held";
+        (held && sessions(&sandbox).await == 1).then_some(())
     })
     .await;
-    assert_eq!(sandbox.calls().await[0]["progress"], "held");
+    assert!(!waiting.is_finished());
+    waiting.abort();
 }
 
 #[tokio::test]
 async fn a_caller_that_gives_up_does_not_undo_what_it_asked_for() {
     let sandbox = TestSandbox::start().await;
     sandbox.fault(FOREVER.parse().unwrap()).await;
-    let call = sandbox
-        .request(Method::POST, SESSIONS)
-        .form(&[("type", "document")])
-        .timeout(Duration::from_millis(200));
-    assert!(call.send().await.unwrap_err().is_timeout());
+    let waiting = create_and_wait(&sandbox);
+    eventually("the call", async || call(&sandbox, "POST").await).await;
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
     assert_eq!(sessions(&sandbox).await, 0);
     sandbox.clear_faults().await;
     eventually("the effect", async || {
@@ -117,8 +125,7 @@ async fn a_slow_read_tells_what_was_true_when_it_was_asked() {
         .await;
     let reading = tokio::spawn(sandbox.request(Method::GET, &path).send());
     eventually("the read", async || {
-        let calls = sandbox.calls().await;
-        let read = calls.iter().find(|call| call["method"] == "GET")?;
+        let read = call(&sandbox, "GET").await?;
         (read["executed"] == true && read["progress"] == "running").then_some(())
     })
     .await;
