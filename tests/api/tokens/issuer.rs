@@ -162,6 +162,11 @@ struct Shared {
 
 impl Issuer {
     pub(crate) async fn start(publishes: Publishes) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, publishes)
+    }
+
+    pub(crate) fn on(listener: TcpListener, publishes: Publishes) -> Self {
         let shared = Arc::new(Shared {
             publishes: Mutex::new(publishes),
             fetches: AtomicUsize::new(0),
@@ -171,7 +176,6 @@ impl Issuer {
             .route("/jwks.json", get(publish))
             .route("/elsewhere.json", get(publish_elsewhere))
             .with_state(Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
         let task = tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
         Self { url, shared, task }

@@ -13,7 +13,7 @@ use super::{
     server_of, status_of,
 };
 use crate::{
-    server::{NOW, TestServer},
+    server::{NOW, TestServer, unanswered},
     support::eventually,
 };
 
@@ -210,13 +210,17 @@ async fn whatever_is_wrong_with_the_keys_it_is_401_and_one_fetch() {
 
 #[tokio::test]
 async fn an_issuer_that_is_not_there_is_401_for_all_and_asked_again_later() {
-    let issuer = Issuer::start(rsa()).await;
-    let url = issuer.url.clone();
-    drop(issuer);
+    let (socket, address) = unanswered();
+    let url = format!("http://{address}/jwks.json");
     let server = super::server_with(("JWT_JWKS_URL", &url), "").await;
     let token = lasting();
     let answers = join_all((0..50).map(|_| status_of(&server, &token))).await;
     assert!(answers.iter().all(|status| *status == UNAUTHORIZED));
+    let issuer = Issuer::on(socket.listen(64).unwrap(), rsa());
+    assert_eq!(issuer.url, url);
+    later(&server, 10);
+    assert_eq!(status_of(&server, &token).await, StatusCode::OK);
+    assert_eq!(issuer.fetches(), 1);
 }
 
 #[tokio::test]
