@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    npm,
     sandbox::support::TestSandbox,
     server::{NOW, SECRET, TestServer},
+    support::npm,
 };
 
 /// Generous: registries and machines may be slow, a hung client must still end.

@@ -23,11 +23,10 @@ use verigate::store::STATUS_CHANNEL;
 use crate::{
     clients::{install_from_pypi, run},
     deliveries::Delivery,
-    npm,
     observe::insert_attempt,
     process::Process,
     program,
-    support::eventually,
+    support::{eventually, npm},
     world::{Gateway, World},
 };
 

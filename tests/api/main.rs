@@ -26,7 +26,6 @@ mod mail;
 mod matrix;
 mod metrics;
 mod native;
-mod npm;
 mod observe;
 mod oidc;
 mod orders;

@@ -49,7 +49,7 @@ async fn look_at(wanted: impl Fn(&str) -> bool, pictured: impl Fn(&str) -> bool)
     let _seat = seat().await;
     let (origin, server) = serve().await;
     let browser = Browser::start(Habits::default()).await;
-    let script = json!({ "source": axe() });
+    let script = json!({ "source": axe().await });
     browser
         .cdp("Page.addScriptToEvaluateOnNewDocument", script)
         .await;

@@ -3,8 +3,9 @@
 use std::{fs, path::PathBuf, sync::LazyLock};
 
 use serde_json::json;
+use tokio::sync::OnceCell;
 
-use crate::{browser::Browser, walk::Walk};
+use crate::{browser::Browser, support::npm, walk::Walk};
 
 const SCHEMES: [&str; 2] = ["light", "dark"];
 /// The narrowest first: it is the one that must not scroll sideways.
@@ -25,11 +26,7 @@ const ASK_AXE: &str = "
         .catch((error) => done(`axe failed: ${error}`));
 ";
 
-static SCRIPT: LazyLock<Result<String, String>> = LazyLock::new(|| {
-    fs::read_to_string(AXE).map_err(|error| {
-        format!("axe-core is missing ({error}): `scripts/test` installs it, or `npm ci` in tests/browser")
-    })
-});
+static SCRIPT: OnceCell<String> = OnceCell::const_new();
 
 /// Where the pictures go.
 static PICTURES: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -39,8 +36,12 @@ static PICTURES: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// The script that finds what people would stumble over.
-pub(crate) fn axe() -> &'static str {
-    SCRIPT.as_deref().unwrap_or_else(|error| panic!("{error}"))
+pub(crate) async fn axe() -> &'static str {
+    let install = async || {
+        npm::install("browser").await;
+        fs::read_to_string(AXE).unwrap()
+    };
+    SCRIPT.get_or_init(install).await
 }
 
 impl Browser {
@@ -91,7 +92,7 @@ impl Browser {
     pub(crate) async fn ask_axe(&self) -> String {
         let is_there = self.driver.execute("return !!window.axe", vec![]).await;
         if is_there.unwrap().json() == false {
-            self.driver.execute(axe(), vec![]).await.unwrap();
+            self.driver.execute(axe().await, vec![]).await.unwrap();
         }
         let found = self.driver.execute_async(ASK_AXE, vec![]).await.unwrap();
         found.json().as_str().unwrap().to_owned()

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod database;
+pub(crate) mod npm;
 pub(crate) mod outage;
 
 use std::{

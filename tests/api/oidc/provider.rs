@@ -10,9 +10,8 @@ use tokio::{
 use verigate::clock::Clock;
 
 use crate::{
-    npm,
     server::NOW,
-    support::{PATIENCE, eventually},
+    support::{PATIENCE, eventually, npm},
 };
 
 pub(crate) const CALLBACK: &str = "/oidc/callback";
