@@ -4,13 +4,11 @@ use reqwest::Method;
 use uuid::Uuid;
 
 use super::{
-    Client, CreateSession, EphemeralKey, Event, List, ListEvents, ListReports, ListSessions,
-    Priority, Reply, StripeError, UpdateSession, VerificationReport, VerificationSession,
-    client::Call, form::Form,
+    Client, CreateSession, EphemeralKey, Event, List, ListEvents, ListSessions, Priority, Reply,
+    StripeError, UpdateSession, VerificationSession, client::Call, form::Form,
 };
 
 const SESSIONS: [&str; 3] = ["v1", "identity", "verification_sessions"];
-const REPORTS: [&str; 3] = ["v1", "identity", "verification_reports"];
 const EVENTS: [&str; 2] = ["v1", "events"];
 
 impl Client {
@@ -93,36 +91,6 @@ impl Client {
     ) -> Result<Reply<EphemeralKey>, StripeError> {
         let form = Form::default().with("verification_session", session_id);
         let call = post("create_ephemeral_key", vec!["v1", "ephemeral_keys"], form);
-        self.call(call.by(priority)).await
-    }
-
-    /// Reads what one submitted try came to.
-    pub async fn retrieve_report(
-        &self,
-        id: &str,
-        priority: Priority,
-    ) -> Result<Reply<VerificationReport>, StripeError> {
-        let call = get("retrieve_report", object(&REPORTS, id)?, Form::default());
-        self.call(call.by(priority)).await
-    }
-
-    /// Lists reports, newest first.
-    pub async fn list_reports(
-        &self,
-        list: &ListReports,
-        priority: Priority,
-    ) -> Result<Reply<List<VerificationReport>>, StripeError> {
-        let call = get("list_reports", REPORTS.to_vec(), list.form());
-        self.call(call.by(priority)).await
-    }
-
-    /// Reads one event.
-    pub async fn retrieve_event(
-        &self,
-        id: &str,
-        priority: Priority,
-    ) -> Result<Reply<Event>, StripeError> {
-        let call = get("retrieve_event", object(&EVENTS, id)?, Form::default());
         self.call(call.by(priority)).await
     }
 

@@ -23,12 +23,9 @@ pub use error::{ApiError, StripeError};
 pub use event::{Event, EventKind, NotAnEvent, Snapshot};
 pub use line::JobLine;
 pub use params::{
-    CreateSession, Created, DocumentOptions, DocumentType, ListEvents, ListReports, ListSessions,
-    Page, ProvidedDetails, SessionType, UpdateSession,
+    CreateSession, Created, DocumentOptions, DocumentType, ListEvents, ListSessions, Page,
+    ProvidedDetails, SessionType, UpdateSession,
 };
 pub use reply::{AsOf, Reply};
 pub use settings::{PINNED_VERSION, Priority, Settings};
-pub use types::{
-    ATTEMPT_KEY, EphemeralKey, LastError, List, SessionStatus, VerificationReport,
-    VerificationSession,
-};
+pub use types::{ATTEMPT_KEY, EphemeralKey, LastError, List, SessionStatus, VerificationSession};

@@ -104,8 +104,6 @@ pub struct CreateSession {
     pub client_reference_id: Option<String>,
     /// Kept with the session; see [`super::ATTEMPT_KEY`].
     pub metadata: BTreeMap<String, String>,
-    /// A customer of the account's (`cus_…`).
-    pub related_customer: Option<String>,
 }
 
 /// `POST /v1/identity/verification_sessions/{id}`; only while the session waits for the person.
@@ -141,8 +139,6 @@ pub struct Page {
     pub limit: Option<u8>,
     /// The page after (older than) this id; see [`super::List::last_id`].
     pub starting_after: Option<String>,
-    /// The page before (newer than) this id.
-    pub ending_before: Option<String>,
 }
 
 /// `GET /v1/identity/verification_sessions`
@@ -172,26 +168,11 @@ impl ListSessions {
     }
 }
 
-/// `GET /v1/identity/verification_reports`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListReports {
-    /// Only those of this session.
-    pub verification_session: Option<String>,
-    /// Only those of sessions created for this reference.
-    pub client_reference_id: Option<String>,
-    /// Only those created then.
-    pub created: Created,
-    /// Which part.
-    pub page: Page,
-}
-
 /// `GET /v1/events`; reaches 30 days back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListEvents {
     /// Only these types, at most 20; all if empty.
     pub types: Vec<String>,
-    /// `Some(false)`: only those some endpoint has not taken yet.
-    pub delivery_success: Option<bool>,
     /// Only those created then.
     pub created: Created,
     /// Which part.
@@ -211,7 +192,6 @@ impl CreateSession {
             .with_some("return_url", self.return_url.as_ref())
             .with_some("client_reference_id", self.client_reference_id.as_ref())
             .with_some("metadata", metadata(&self.metadata))
-            .with_some("related_customer", self.related_customer.as_ref())
     }
 }
 
@@ -264,7 +244,6 @@ impl Page {
     fn add_to(&self, form: Form) -> Form {
         form.with_some("limit", self.limit.map(i64::from))
             .with_some("starting_after", self.starting_after.as_ref())
-            .with_some("ending_before", self.ending_before.as_ref())
     }
 }
 
@@ -278,21 +257,10 @@ impl ListSessions {
     }
 }
 
-impl ListReports {
-    pub(super) fn form(&self) -> Form {
-        let form = Form::default()
-            .with_some("verification_session", self.verification_session.as_ref())
-            .with_some("client_reference_id", self.client_reference_id.as_ref())
-            .with_some("created", self.created.form());
-        self.page.add_to(form)
-    }
-}
-
 impl ListEvents {
     pub(super) fn form(&self) -> Form {
         let form = Form::default()
             .with("types", self.types.iter().collect::<Value>())
-            .with_some("delivery_success", self.delivery_success)
             .with_some("created", self.created.form());
         self.page.add_to(form)
     }

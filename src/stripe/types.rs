@@ -147,33 +147,6 @@ impl Wire for EphemeralKey {
     }
 }
 
-/// What one submitted try came to; the person's data in it is never read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerificationReport {
-    /// `vr_…`
-    pub id: String,
-    /// When it was made, in unix seconds.
-    pub created: Option<i64>,
-    /// Whether it belongs to a live session.
-    pub livemode: bool,
-    /// The session it belongs to.
-    pub verification_session: Option<String>,
-    /// Whom the session was created for.
-    pub client_reference_id: Option<String>,
-}
-
-impl Wire for VerificationReport {
-    fn from_object(object: &Object<'_>) -> Option<Self> {
-        Some(Self {
-            id: identifier(object, "id")?,
-            created: seconds(object, "created"),
-            livemode: object.flag("livemode")?,
-            verification_session: identifier(object, "verification_session"),
-            client_reference_id: value(object, "client_reference_id"),
-        })
-    }
-}
-
 /// One page of a list, newest first.
 #[derive(Clone, Debug)]
 pub struct List<T> {

@@ -20,12 +20,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 use verigate::{
     clock::Clock,
     config::{Config, Mode},
-    jobs::{NameServer, Outbox},
-    store::{self, Db, Replay, Worker},
+    jobs::{NameServer, Outbox, run_outbox},
+    store::{self, Db, Replay, STATUS_CHANNEL},
 };
 
 use crate::{
@@ -661,7 +662,6 @@ fn fickle(answers: &[Vec<&str>]) -> NameServer {
 struct Waiting {
     scene: Scene,
     db: Db,
-    worker: Worker,
 }
 
 impl Waiting {
@@ -680,25 +680,32 @@ impl Waiting {
             kinds: None,
         };
         store::replay_deliveries(&db, replay).await.unwrap();
-        let worker = Worker::start(&db).await.unwrap();
-        Self { scene, db, worker }
+        let wait = "UPDATE outbox_deliveries SET due_at = now() + interval '1 day'";
+        sqlx::query(wait).execute(scene.pool()).await.unwrap();
+        Self { scene, db }
     }
 
-    /// Tries once, and says how it failed.
-    async fn fails(&self, outbox: &Outbox) -> String {
+    /// Whatever is due is delivered, for as long as this is kept.
+    fn delivered_by(&self, outbox: Outbox) -> DropGuard {
+        let end = CancellationToken::new();
+        tokio::spawn(run_outbox(outbox, self.db.clone(), end.clone()));
+        end.drop_guard()
+    }
+
+    /// Has it tried once, and says how it failed.
+    async fn fails(&self) -> String {
+        let pool = self.scene.pool();
         let again = "UPDATE outbox_deliveries SET due_at = now(), tries = 0, failure = NULL";
-        sqlx::query(again).execute(self.scene.pool()).await.unwrap();
-        assert_eq!(
-            outbox
-                .deliver_due(&self.db, self.worker.id())
-                .await
-                .unwrap(),
-            1
-        );
-        sqlx::query_scalar("SELECT failure FROM outbox_deliveries")
-            .fetch_one(self.scene.pool())
-            .await
-            .unwrap()
+        sqlx::query(again).execute(pool).await.unwrap();
+        let look = sqlx::query("SELECT pg_notify($1, '*')").bind(STATUS_CHANNEL);
+        look.execute(pool).await.unwrap();
+        let failed = "UPDATE outbox_deliveries SET due_at = now() + interval '1 day' \
+            WHERE failure IS NOT NULL RETURNING failure";
+        eventually("it fails", async || {
+            let failed = sqlx::query_scalar(failed).fetch_optional(pool);
+            failed.await.unwrap()
+        })
+        .await
     }
 }
 
@@ -737,10 +744,10 @@ async fn a_name_that_leads_elsewhere_the_next_time_leads_nowhere() {
         Outbox::asking(fickle(answers), &config.endpoints, Clock::system()).unwrap()
     };
     let waiting = Waiting::new().await;
-    let guarded = outbox("127.0.0.2", &answers);
+    let guarded = waiting.delivered_by(outbox("127.0.0.2", &answers));
     for answer in &answers {
         let calls = friend.calls();
-        let word = waiting.fails(&guarded).await;
+        let word = waiting.fails().await;
         if answer.contains(&public) {
             // Connected to; but it speaks no TLS.
             assert_ne!(word, "forbidden_address", "{answer:?}");
@@ -754,13 +761,14 @@ async fn a_name_that_leads_elsewhere_the_next_time_leads_nowhere() {
         assert_eq!(canary.calls(), 0, "{answer:?}");
     }
     assert_eq!(
-        waiting.fails(&guarded).await,
+        waiting.fails().await,
         "timed_out",
         "a name server that never answers"
     );
     // Else the canary could not have been called anyway.
-    let open = outbox("127.0.0.0/8", &[vec!["127.0.0.1"]]);
-    waiting.fails(&open).await;
+    drop(guarded);
+    let _open = waiting.delivered_by(outbox("127.0.0.0/8", &[vec!["127.0.0.1"]]));
+    waiting.fails().await;
     eventually("the canary is called", async || {
         (canary.calls() > 0).then_some(())
     })

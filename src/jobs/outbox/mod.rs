@@ -5,7 +5,6 @@ mod receiver;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::future::join_all;
 use reqwest::{Client, redirect::Policy};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -97,25 +96,6 @@ impl Outbox {
             clock,
             connections: Semaphore::new(CONNECTIONS),
         })
-    }
-
-    /// Delivers what is due now, as far as there are hands and it is the first of its person's. Gives how many messages
-    /// that was.
-    ///
-    /// # Errors
-    /// When the database cannot be asked; what was claimed is due again as soon as the worker is gone.
-    pub async fn deliver_due(&self, db: &Db, worker: i32) -> Result<usize, StoreError> {
-        let mut all = 0;
-        for round in self.rounds(db) {
-            let claimed = round.claim(worker, HANDS).await?.deliveries;
-            all += claimed.len();
-            let delivered = claimed.into_iter().map(|one| round.deliver(worker, one));
-            join_all(delivered)
-                .await
-                .into_iter()
-                .collect::<Result<(), _>>()?;
-        }
-        Ok(all)
     }
 
     /// Each endpoint has one of its own, so that one that keeps everybody waiting keeps nobody waiting at another.

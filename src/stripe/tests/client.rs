@@ -8,8 +8,8 @@ use wiremock::{MockServer, Request, ResponseTemplate};
 
 use super::{KEY, client, event, ok, raw::saying, session, settings, stripe_answering};
 use crate::stripe::{
-    AsOf, Client, CreateSession, Created, ListEvents, ListReports, ListSessions, Page, Priority,
-    StripeError, UpdateSession,
+    AsOf, Client, CreateSession, Created, ListEvents, ListSessions, Page, Priority, StripeError,
+    UpdateSession,
 };
 
 async fn only_request(server: &MockServer) -> Request {
@@ -112,10 +112,7 @@ async fn each_call_goes_where_it_belongs() {
             format!("POST {sessions}/vs_1/redact with a key "),
             format!("GET {sessions}?created%5Bgte%5D=5&limit=100 "),
             "POST /v1/ephemeral_keys verification_session=vs_1".into(),
-            "GET /v1/events/evt_1 ".into(),
             "GET /v1/events ".into(),
-            "GET /v1/identity/verification_reports/vr_1 ".into(),
-            "GET /v1/identity/verification_reports ".into(),
         ]
     );
     let pinned = |r: &Request| header(r, "stripe-version") == Some("2026-07-29.dahlia");
@@ -146,18 +143,12 @@ async fn make_every_call(client: &Client) {
     client.list_sessions(&list, job).await.unwrap();
     let key = client.create_ephemeral_key("vs_1", person).await.unwrap();
     assert_eq!(key.value.secret.expose_secret(), "ek_1");
-    client.retrieve_event("evt_1", person).await.unwrap();
     let events = client
         .list_events(&ListEvents::default(), job)
         .await
         .unwrap();
     assert_eq!(events.value.data[0].id, "evt_1");
     assert!(events.value.has_more);
-    client.retrieve_report("vr_1", person).await.unwrap();
-    client
-        .list_reports(&ListReports::default(), job)
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

@@ -42,7 +42,6 @@ impl Round<'_> {
                 limit: Some(A_PAGE),
                 ..Page::default()
             },
-            ..ListEvents::default()
         };
         // Stripe's clock when the newest page was read: what happens later is the next round's.
         let mut until = None;
