@@ -40,10 +40,6 @@ const INTAKE_CONNECTIONS: usize = 4;
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long it may take to part with the database.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Where Stripe sends people back to.
-const RETURN_PATH: &str = "submitted";
-/// The same, when they came by an app.
-const APP_RETURN_PATH: &str = "app/return";
 
 /// Everything, wired but not yet running.
 #[derive(Debug)]
@@ -95,10 +91,10 @@ impl App {
             Settings {
                 livemode: config.stripe.livemode,
                 limits: limits(&config),
-                return_url: return_url(&config.public_url, RETURN_PATH)?,
+                return_url: return_url(&config.public_url, http::SUBMITTED)?,
                 app_return_url: match config.native.links.as_slice() {
                     [] => None,
-                    _ => Some(return_url(&config.public_url, APP_RETURN_PATH)?),
+                    _ => Some(return_url(&config.public_url, http::APP_RETURN)?),
                 },
                 policies: policies::policies(&config.policies),
                 endpoints: tell::endpoints(&config),

@@ -1,6 +1,6 @@
 //! Starting a verification: one answer for a page's script, another for a form, another for an app.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -14,7 +14,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    address::ClientAddress, auth::CurrentUser, body, error::Error, present::Shape, router::VERIFY,
+    address::ClientAddress,
+    auth::{CurrentUser, within},
+    body,
+    error::Error,
+    present::Shape,
+    router::VERIFY,
     state::Starter,
 };
 use crate::{
@@ -24,8 +29,6 @@ use crate::{
 
 /// Far more than any client of Stripe's examples sends; nothing of it is used but one word.
 const LIMIT: usize = 16 * 1024;
-/// Postgres ends a statement that takes long, unless it stands still itself.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `POST /create-verification-session`.
 pub(crate) async fn create_session(
@@ -99,10 +102,7 @@ async fn reuse(
     let body = body::read(&parts.headers, body, LIMIT).await?;
     let named = named_session(&body).ok_or(Error::NotFound)?;
     let open = by.verifier.has_open(user.person(), &named);
-    let open = tokio::time::timeout(PATIENCE, open)
-        .await
-        .map_err(|too_late| Error::unavailable("unavailable", too_late))?;
-    if !open? {
+    if !within(open).await? {
         return Err(Error::NotFound);
     }
     let started = by

@@ -29,6 +29,7 @@ mod throttle;
 mod views;
 mod webhook;
 
+pub(crate) use self::router::{APP_RETURN, SUBMITTED};
 #[cfg(feature = "dev")]
 pub use self::views::gallery;
 pub use self::{

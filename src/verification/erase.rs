@@ -15,7 +15,7 @@ use crate::{
     store::{
         self, ClaimedRedaction, RedactionClaim, RedactionOutcome, StoreError, Tx, Verification,
     },
-    stripe::{ListSessions, Priority, Reply, StripeError, VerificationSession},
+    stripe::{Priority, Reply, StripeError, VerificationSession},
 };
 
 /// Stripe says that it erases within four days.
@@ -173,15 +173,11 @@ impl Verifier {
         if claimed.leased {
             return Ok(Next::Again(FIRST_ASK));
         }
-        let attempt = claimed.attempt.to_string();
-        let list = ListSessions::created_for(&attempt);
-        let reply = match self.stripe.list_sessions(&list, Priority::Job).await {
+        let reply = match self.list_sessions_of(claimed.attempt).await {
             Ok(reply) => reply,
             Err(error) => return Ok(Next::Again(later(&error, again))),
         };
-        let mut sessions = reply.value.data.iter();
-        // Visitors of a static link choose their own client_reference_id; metadata needs our key.
-        let found = sessions.find(|session| session.attempt() == Some(&attempt));
+        let found = reply.value.data.first();
         let Some((found, session)) = found.and_then(|it| Some((it, SessionId::parse(&it.id)?)))
         else {
             // A list may lag behind a session that was only just made.

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{
     Verifier,
-    observe::{Observation, Source},
+    observe::Observation,
     read::{self, Reading},
 };
 use crate::{
@@ -121,14 +121,7 @@ impl Verifier {
                     .await?;
             }
             Err(error) if error.is_missing() => {
-                let observation = Observation {
-                    cause: format!("gone: Stripe has no such session ({cause})"),
-                    source: Source::Gone,
-                    ..Observation::default()
-                };
-                let naming = super::observe::Naming { attempt: None };
-                self.commit_read(&claim.session, naming, observation)
-                    .await?;
+                self.save_gone(&claim.session, cause).await?;
             }
             Err(error) => return Err(Box::<StripeError>::new(error)),
         }

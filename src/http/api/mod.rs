@@ -13,13 +13,13 @@ mod problem;
 mod users;
 mod verifications;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     config::{Config, Policies},
     domain::Person,
-    http::error::Error,
-    store::{Db, Owner, StoreError},
+    http::auth::within as read,
+    store::{Db, Owner},
     verification::Verifier,
 };
 
@@ -34,9 +34,6 @@ pub(crate) use self::{
     users::*,
     verifications::*,
 };
-
-/// Postgres ends a statement that takes long, unless it stands still itself.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything here is of the first version.
 const VERSION: &str = "/v1";
@@ -89,13 +86,5 @@ impl Backend {
             realm: &self.realm,
             livemode: self.livemode,
         }
-    }
-}
-
-/// Reads, but does not wait for a database that stands still.
-async fn read<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Error> {
-    match tokio::time::timeout(PATIENCE, work).await {
-        Ok(done) => Ok(done?),
-        Err(too_late) => Err(Error::unavailable("unavailable", too_late)),
     }
 }

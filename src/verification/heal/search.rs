@@ -7,11 +7,28 @@ use super::{HealError, HealedBy, Round, report::count};
 use crate::{
     domain::AttemptId,
     store,
-    stripe::{ListSessions, Priority},
+    stripe::{List, ListSessions, Priority, Reply, StripeError, VerificationSession},
+    verification::Verifier,
 };
 
 /// In one round. Somebody who clicks again finds their session by themselves.
 const MOST: u8 = 50;
+
+impl Verifier {
+    /// The sessions that were made for an attempt, newest first, as far as one answer has them.
+    pub(in crate::verification) async fn list_sessions_of(
+        &self,
+        attempt: AttemptId,
+    ) -> Result<Reply<List<VerificationSession>>, StripeError> {
+        let name = attempt.to_string();
+        let list = ListSessions::created_for(&name);
+        let mut reply = self.stripe.list_sessions(&list, Priority::Job).await?;
+        let sessions = &mut reply.value.data;
+        // Visitors of a static link choose their own client_reference_id; metadata needs our key.
+        sessions.retain(|session| session.attempt() == Some(name.as_str()));
+        Ok(reply)
+    }
+}
 
 impl Round<'_> {
     /// Looks for the sessions of attempts that have none and that nobody is at.
@@ -28,13 +45,9 @@ impl Round<'_> {
     }
 
     async fn search_for(&mut self, attempt: AttemptId) -> Result<(), HealError> {
-        let name = attempt.to_string();
-        let list = ListSessions::created_for(&name);
-        let client = self.verifier.stripe.clone();
-        let reply = self.ask(client.list_sessions(&list, Priority::Job)).await?;
-        let mut found = reply.value.data;
-        // Visitors of a static link choose their own client_reference_id; metadata needs our key.
-        found.retain(|session| session.attempt() == Some(name.as_str()));
-        self.read_page(&found, reply.as_of, HealedBy::Search).await
+        let verifier = self.verifier;
+        let reply = self.ask(verifier.list_sessions_of(attempt)).await?;
+        self.read_page(&reply.value.data, reply.as_of, HealedBy::Search)
+            .await
     }
 }
