@@ -8,13 +8,18 @@ use axum::{
 };
 use tokio::sync::Semaphore;
 
-use super::error::{Error, SOON};
+use super::{
+    error::{Error, SOON},
+    throttle::Throttle,
+};
 
 /// A number of places, and how long each may be held.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     places: Arc<Semaphore>,
     patience: Duration,
+    overloaded: Throttle,
+    timed_out: Throttle,
 }
 
 impl Limits {
@@ -22,6 +27,8 @@ impl Limits {
         Self {
             places: Arc::new(Semaphore::new(places)),
             patience,
+            overloaded: Throttle::default(),
+            timed_out: Throttle::default(),
         }
     }
 }
@@ -54,20 +61,25 @@ pub(crate) async fn hold(
     let Some(limits) = path.and_then(|path| limits.of(path.as_str())) else {
         return next(request).await;
     };
-    let away = |code| {
-        Error::Unavailable {
-            code,
-            retry_after: SOON,
-            source: None,
-        }
-        .into_response()
-    };
     let Ok(_place) = limits.places.try_acquire() else {
-        return away("overloaded");
+        return turn_away("overloaded", &limits.overloaded);
     };
     // An event stream is answered as soon as it begins, so this does not end it.
     let answered = tokio::time::timeout(limits.patience, next(request)).await;
-    answered.unwrap_or_else(|_| away("timed_out"))
+    answered.unwrap_or_else(|_| turn_away("timed_out", &limits.timed_out))
+}
+
+/// A storm of them is one piece of news.
+fn turn_away(code: &'static str, news: &Throttle) -> Response {
+    if let Some(times) = news.pass() {
+        tracing::warn!(code, times, "requests are turned away; they may come again");
+    }
+    Error::Unavailable {
+        code,
+        retry_after: SOON,
+        source: None,
+    }
+    .into_response()
 }
 
 #[cfg(test)]
@@ -80,7 +92,24 @@ mod tests {
         middleware::{Next, from_fn},
         routing::get,
     };
+    use std::{
+        io,
+        sync::{Mutex, PoisonError},
+    };
     use tower::ServiceExt;
+
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     fn router(places: usize, patience: Duration) -> Router {
         let both = Limits::new(places, patience);
@@ -118,6 +147,22 @@ mod tests {
         stuck.abort();
         assert!(stuck.await.unwrap_err().is_cancelled());
         assert_eq!(ask(&router, "/").await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_turned_away_in_a_storm_is_logged_with_the_others() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&log);
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || Lines(Arc::clone(&writer)))
+            .finish();
+        let _until_the_end = tracing::subscriber::set_default(subscriber);
+        let router = router(0, Duration::from_mins(1));
+        for _ in 0..100 {
+            assert_eq!(ask(&router, "/").await, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches("overloaded").count(), 1, "{log}");
     }
 
     #[tokio::test]

@@ -205,7 +205,9 @@ fn log(error: &Error) {
         }
         // Warned of once, and asked for by a crowd.
         Error::Unavailable { code, source, .. }
-            if *code == "budget_exhausted" || (*code == "unavailable" && source.is_none()) =>
+            if *code == "budget_exhausted"
+                || (source.is_none()
+                    && matches!(*code, "unavailable" | "overloaded" | "timed_out")) =>
         {
             tracing::debug!(status, code, "{error}");
         }
