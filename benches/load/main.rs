@@ -1,7 +1,7 @@
 //! Deliveries by the hundred thousand, each signed afresh, and a ledger that judges what became of them.
 //!
 //! `cargo bench --bench load -- converge 1000000`; without a word it says what else there is. `cargo test` runs the
-//! same programs, smaller, and looks at counts alone.
+//! same programs, smaller, and looks at counts alone: how long a thing takes is for machines that do nothing else.
 #![expect(
     clippy::print_stdout,
     reason = "it is for a person to run, and to read"
@@ -59,8 +59,6 @@ const CONNECTIONS: usize = 64;
 const COPIES: u32 = 4;
 /// The same where time is short: what takes it is the order, one by one.
 const MANY_COPIES: u32 = 10;
-/// For what must be soon where nothing else runs: half of how long a worker holds what it claimed.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// A server that keeps what it cannot deliver would grow by far more.
 const MOST_GROWTH_MB: f64 = 16.0;
 
@@ -91,9 +89,12 @@ fn main() -> ExitCode {
                 of_postgres: 5,
             };
             let soon = Duration::from_secs(10);
-            run(show_crash(number.unwrap_or(100_000), faults, soon));
+            run(show_crash(number.unwrap_or(100_000), faults, Some(soon)));
         }
-        Some("heal") => run(show_heal(number.unwrap_or(1000), Durability::Durable)),
+        Some("heal") => {
+            let (people, within) = (number.unwrap_or(1000), Some(heal::WITHIN));
+            run(show_heal(people, Durability::Durable, within));
+        }
         Some("speed") => run(speed::speed(
             number.map_or(CONNECTIONS, |it| it as usize),
             3,
@@ -101,11 +102,11 @@ fn main() -> ExitCode {
         Some("storm") => run(storm::storm()),
         Some("outage") => {
             let (away, soon) = (Duration::from_secs(30), Duration::from_secs(2));
-            run(show_outage(number.unwrap_or(60_000), away, soon));
+            run(show_outage(number.unwrap_or(60_000), away, Some(soon)));
         }
         Some("rolling") => {
             let soon = Duration::from_secs(5);
-            run(show_rolling(number.unwrap_or(5), 500.0, soon));
+            run(show_rolling(number.unwrap_or(5), 500.0, Some(soon)));
         }
         Some("create") => run(create::create()),
         Some("bare-create") => run(create::serve_bare_create(rest[0])),
@@ -132,28 +133,28 @@ fn test() -> ExitCode {
                     of_the_server: 4,
                     of_postgres: 2,
                 };
-                run(show_crash(20_000, faults, PATIENCE));
+                run(show_crash(20_000, faults, None));
                 Ok(())
             },
         ),
         Trial::test(
             "what_finished_while_the_server_was_down_is_right_after_it_has_started",
             || {
-                run(show_heal(100, Durability::Throwaway));
+                run(show_heal(100, Durability::Throwaway, None));
                 Ok(())
             },
         ),
         Trial::test(
             "nobody_is_told_that_a_delivery_is_kept_while_postgres_is_away",
             || {
-                run(show_outage(6_000, Duration::from_secs(6), PATIENCE));
+                run(show_outage(6_000, Duration::from_secs(6), None));
                 Ok(())
             },
         ),
         Trial::test(
             "servers_restarted_in_turns_fail_nobody_and_lose_no_message",
             || {
-                run(show_rolling(2, 400.0, PATIENCE));
+                run(show_rolling(2, 400.0, None));
                 Ok(())
             },
         ),
@@ -200,7 +201,7 @@ async fn show_converge(deliveries: u32, copies: u32, durability: Durability) {
 }
 
 /// `soon` is how long what is left may take after the last death.
-async fn show_crash(deliveries: u32, faults: Faults, soon: Duration) {
+async fn show_crash(deliveries: u32, faults: Faults, soon: Option<Duration>) {
     let mut machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
     let came: Survived = crash(&mut machine, deliveries, faults).await;
@@ -225,10 +226,14 @@ async fn show_crash(deliveries: u32, faults: Faults, soon: Duration) {
     );
     assert_eq!((came.told.lost, came.told.out_of_order), (0, 0));
     assert!(came.told.messages > 0, "nothing was to be told");
-    assert!(came.drained_in < soon, "what was left took long");
+    assert!(
+        soon.is_none_or(|soon| came.drained_in < soon),
+        "what was left took long"
+    );
 }
 
-async fn show_heal(people: u32, durability: Durability) {
+/// `within` is how long it may take; then it also matters how fast Stripe is asked.
+async fn show_heal(people: u32, durability: Durability, within: Option<Duration>) {
     let came = heal::heal(people as usize, durability).await;
     println!(
         "{} sessions finished while the server was down, {} without any event; {} were wrong when it started",
@@ -242,8 +247,11 @@ async fn show_heal(people: u32, durability: Durability) {
     );
     println!("the server's report: {}", came.report);
     assert_eq!(came.sessions, people as usize);
-    assert!(came.wrong > 0 && came.took < heal::WITHIN);
-    assert!(came.most_calls_in_a_second <= heal::CALLS_PER_SECOND);
+    assert!(came.wrong > 0);
+    if let Some(within) = within {
+        assert!(came.took < within);
+        assert!(came.most_calls_in_a_second <= heal::CALLS_PER_SECOND);
+    }
     assert_eq!(came.report["healed"].as_u64(), Some(came.wrong as u64));
     let listed = came.report["by_list"].as_u64();
     assert!(listed > Some(0) && came.report["by_event"].as_u64() > listed);
@@ -260,8 +268,8 @@ fn compare(storm: &[tables::Hash], calm: &[tables::Hash], differences: &[String]
     assert_eq!(storm, calm, "what came of it depends on how it came");
 }
 
-/// `soon` is how long an answer may take, and the first 2xx after it.
-async fn show_outage(deliveries: u32, away: Duration, soon: Duration) {
+/// `soon` is how long an answer may take, and the first 2xx after it; then it also matters how much memory it takes.
+async fn show_outage(deliveries: u32, away: Duration, soon: Option<Duration>) {
     let mut machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
     for how in [Outage::Gone, Outage::Frozen] {
@@ -285,15 +293,17 @@ async fn show_outage(deliveries: u32, away: Duration, soon: Duration) {
             "something else than a 503"
         );
         assert_eq!((came.lost, came.kept), (0, came.events as usize));
-        assert!(came.slowest < soon, "somebody waited long");
-        assert!(came.back_after < soon, "it took long to notice the return");
-        let growth = during.max(after) - before;
-        assert!(growth < MOST_GROWTH_MB, "it grew by {growth:.1} MB");
+        if let Some(soon) = soon {
+            assert!(came.slowest < soon, "somebody waited long");
+            assert!(came.back_after < soon, "it took long to notice the return");
+            let growth = during.max(after) - before;
+            assert!(growth < MOST_GROWTH_MB, "it grew by {growth:.1} MB");
+        }
     }
 }
 
 /// `soon` is how long what a dead server had in hand may wait.
-async fn show_rolling(rounds: u32, pace: f64, soon: Duration) {
+async fn show_rolling(rounds: u32, pace: f64, soon: Option<Duration>) {
     let machine = Machine::start(Durability::Durable);
     println!("Postgres: {}", machine.durability().await);
     let came: Rolled = rolling(&machine, rounds, pace).await;
@@ -312,5 +322,8 @@ async fn show_rolling(rounds: u32, pace: f64, soon: Duration) {
     assert_eq!((came.failures, came.lost), ((0, 0), 0));
     assert_eq!((came.told.lost, came.told.out_of_order), (0, 0));
     assert!(came.told.messages > 0, "nothing was to be told");
-    assert!(came.taken_over_after < soon, "it was taken over late");
+    assert!(
+        soon.is_none_or(|soon| came.taken_over_after < soon),
+        "it was taken over late"
+    );
 }
