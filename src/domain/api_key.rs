@@ -15,7 +15,7 @@ pub enum Scope {
     Write,
     /// See where people and their verifications stand.
     Read,
-    /// Cancel and redact verifications, and allow another attempt.
+    /// Cancel and redact verifications, allow another attempt, and forget people.
     Manage,
 }
 

@@ -10,10 +10,11 @@ use uuid::Uuid;
 use super::{Db, StoreError, Tx, limits::seconds};
 use crate::domain::{AttemptId, Period, Tally, Usage};
 
-/// The first key of the advisory locks, which tells ours from each other.
+/// The first key of all our advisory locks, which tells them from each other.
 pub(super) const LOCK_OF_NETWORKS: i32 = 1;
 const LOCK_OF_BUDGETS: i32 = 2;
 pub(super) const LOCK_OF_WORKERS: i32 = 3;
+pub(super) const LOCK_OF_RETENTION: i32 = 13;
 
 /// The books at one moment, and when the periods under way began.
 #[derive(Clone, Copy, Debug)]

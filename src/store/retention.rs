@@ -2,10 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{StoreError, Tx};
-
-/// The first key of the advisory lock of whoever clears away.
-const LOCK_OF_RETENTION: i32 = 13;
+use super::{StoreError, Tx, budget::LOCK_OF_RETENTION};
 
 /// Takes the turn until the transaction ends; false if another process has it.
 pub async fn take_turn_to_clear(tx: &mut Tx) -> Result<bool, StoreError> {

@@ -1,4 +1,4 @@
-//! Attempts: found, locked, merged and saved. The derived columns are computed here, so that they cannot differ from the maxima.
+//! Attempts: found, locked and merged. The derived columns are computed here, so that they cannot differ from the maxima.
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;

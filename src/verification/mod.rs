@@ -55,10 +55,10 @@ pub struct Settings {
     pub livemode: bool,
     /// Where Stripe sends the person back to.
     pub return_url: Url,
-    /// What it may cost.
-    pub limits: Limits,
     /// The same for those who came by an app, if there is a way back into it.
     pub app_return_url: Option<Url>,
+    /// What it may cost.
+    pub limits: Limits,
     /// What people are asked for.
     pub policies: Policies,
     /// Who is told of changes.

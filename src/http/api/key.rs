@@ -35,7 +35,7 @@ impl Right for Write {
     const SCOPE: Scope = Scope::Write;
 }
 
-/// To cancel and redact verifications, and to allow another attempt.
+/// To cancel and redact verifications, to allow another attempt, and to forget people.
 #[derive(Debug)]
 pub(crate) enum Manage {}
 impl Right for Manage {

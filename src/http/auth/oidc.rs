@@ -118,7 +118,7 @@ enum SendError {
 }
 
 impl Provider {
-    /// Asks nothing yet. `public_url` is where people come back to.
+    /// Asks nothing yet. `callback` is where people come back to.
     ///
     /// # Errors
     /// When there can be no HTTP client.
