@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use anyhow::bail;
 use secrecy::SecretString;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, interrupted};
+use super::{App, crew::Crew, interrupted};
 use crate::{
     config::Config,
     jobs,
@@ -21,16 +20,13 @@ const LOOK: Duration = Duration::from_millis(500);
 const EVERY: Duration = Duration::from_mins(5);
 
 impl App {
-    pub(super) fn spawn_askers(&self, jobs: &mut JoinSet<()>, end: &CancellationToken) {
+    pub(super) fn start_askers(&self, crew: &mut Crew, end: &CancellationToken) {
         let (verifier, db) = (&self.verifier, &self.db);
-        jobs.spawn(jobs::run_refresh(verifier.clone(), db.clone(), end.clone()));
+        let refresh = jobs::run_refresh(verifier.clone(), db.clone(), end.clone());
+        crew.start("refresh", refresh);
         if let Some(every) = self.config.heal_every {
-            jobs.spawn(jobs::run_heal(
-                verifier.clone(),
-                db.clone(),
-                every,
-                end.clone(),
-            ));
+            let heal = jobs::run_heal(verifier.clone(), db.clone(), every, end.clone());
+            crew.start("heal", heal);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The composition root: builds everything once, runs it, and shuts it down in order.
 
+mod crew;
 #[cfg(feature = "dev")]
 mod dev;
 mod heal;
@@ -13,10 +14,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::crew::Crew;
 #[cfg(feature = "dev")]
 pub use self::dev::{database, dev};
 pub use self::{heal::heal, signals::interrupted};
@@ -129,7 +131,7 @@ impl App {
     /// Serves until `shutdown`, then turns unready, waits, lets requests in flight finish, and stops the jobs.
     ///
     /// # Errors
-    /// When a listener fails.
+    /// When it cannot begin, or ended because a job met a bug: whoever started it should do so again.
     pub async fn run(
         self,
         listeners: Listeners,
@@ -137,15 +139,17 @@ impl App {
     ) -> anyhow::Result<()> {
         let life = Lifecycle::default();
         let jobs_end = CancellationToken::new();
+        let idle = self.config.idle_timeout;
         let hub = Hub::new(life.clone());
-        let mut jobs = JoinSet::new();
-        jobs.spawn(hub.clone().run(self.db.clone()));
-        self.spawn_askers(&mut jobs, &jobs_end);
-        tell::start(&self, &mut jobs, &jobs_end)?;
-        jobs.spawn(jobs::run_books(self.verifier.clone(), jobs_end.clone()));
-        self.start_erasing(&mut jobs, &jobs_end);
+        let mut crew = Crew::default();
+        crew.start("hub", hub.clone().run(self.db.clone()));
+        self.start_askers(&mut crew, &jobs_end);
+        tell::start(&self, &mut crew, &jobs_end)?;
+        let books = jobs::run_books(self.verifier.clone(), jobs_end.clone());
+        crew.start("books", books);
+        self.start_erasing(&mut crew, &jobs_end);
 
-        let intake = intake::start(&self, &mut jobs, &jobs_end)?;
+        let intake = intake::start(&self, &mut crew, &jobs_end)?;
         let state = AppState::new(Parts {
             config: &self.config,
             db: self.db.clone(),
@@ -160,32 +164,28 @@ impl App {
             let metrics = Metrics::start()?;
             tracing::info!(address = %listener.local_addr()?, "metrics are served");
             let router = http::metrics_router(move || metrics.render());
-            let closed = life.clone();
-            jobs.spawn(async move {
-                let served = axum::serve(listener, router)
-                    .with_graceful_shutdown(async move { closed.closed().await });
-                if let Err(error) = served.await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "metrics are gone");
-                }
-            });
+            let serving = http::serve(listener, router, life.clone(), idle);
+            crew.start("metrics", serving);
         }
-        let farewell = tokio::spawn(leave(shutdown, life.clone(), self.config.shutdown_delay));
-        let idle = self.config.idle_timeout;
+        let broken = crew.broken();
+        let over = either(shutdown, broken.clone().cancelled_owned());
+        let farewell = tokio::spawn(leave(over, life.clone(), self.config.shutdown_delay));
         serve_public(listeners.public, http::router(state), life, idle).await;
         farewell.abort();
         jobs_end.cancel();
-        end(jobs).await;
+        crew.end(DRAIN).await;
         part_with(self.db).await;
+        anyhow::ensure!(!broken.is_cancelled(), "a job met a bug");
         tracing::info!("stopped");
         Ok(())
     }
 
     /// What is to go goes: at Stripe on request, and here by age.
-    fn start_erasing(&self, all: &mut JoinSet<()>, end: &CancellationToken) {
+    fn start_erasing(&self, crew: &mut Crew, end: &CancellationToken) {
         let (verifier, db) = (self.verifier.clone(), self.db.clone());
-        all.spawn(jobs::run_erasure(verifier, db, end.clone()));
+        crew.start("erasure", jobs::run_erasure(verifier, db, end.clone()));
         let (db, keep) = (self.db.clone(), self.config.retention.clone());
-        all.spawn(jobs::run_retention(db, keep, end.clone()));
+        crew.start("retention", jobs::run_retention(db, keep, end.clone()));
     }
 }
 
@@ -263,11 +263,10 @@ async fn leave(shutdown: impl Future<Output = ()>, life: Lifecycle, delay: Durat
     life.close();
 }
 
-/// Whatever does not end is dropped.
-async fn end(mut jobs: JoinSet<()>) {
-    let ending = async { while jobs.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, ending).await.is_err() {
-        tracing::warn!("a job did not end in time; its claims run out by themselves");
+async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! {
+        () = one => {}
+        () = other => {}
     }
 }
 

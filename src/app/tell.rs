@@ -1,9 +1,8 @@
 //! Who is told of changes, as the settings say it, and by whom.
 
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::App;
+use super::{App, crew::Crew};
 use crate::{
     config::{Config, MAIL},
     domain::MessageType,
@@ -33,18 +32,16 @@ pub(super) fn endpoints(config: &Config) -> Endpoints {
 }
 
 /// Starts those who tell, as far as there is anybody to tell.
-pub(super) fn start(
-    app: &App,
-    jobs: &mut JoinSet<()>,
-    end: &CancellationToken,
-) -> anyhow::Result<()> {
+pub(super) fn start(app: &App, crew: &mut Crew, end: &CancellationToken) -> anyhow::Result<()> {
     let clock = || app.clock.clone();
     if !app.config.endpoints.all.is_empty() {
         let outbox = jobs::Outbox::new(&app.config.endpoints, clock())?;
-        jobs.spawn(jobs::run_outbox(outbox, app.db.clone(), end.clone()));
+        let outbox = jobs::run_outbox(outbox, app.db.clone(), end.clone());
+        crew.start("outbox", outbox);
     }
     if let Some(mailer) = jobs::Mailer::new(&app.config, app.verifier.clone(), clock())? {
-        jobs.spawn(jobs::run_mailer(mailer, app.db.clone(), end.clone()));
+        let mailer = jobs::run_mailer(mailer, app.db.clone(), end.clone());
+        crew.start("mailer", mailer);
     }
     Ok(())
 }

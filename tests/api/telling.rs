@@ -7,11 +7,19 @@ use std::{
 
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use verigate::telemetry::{Format, Metrics, subscriber};
 
 use crate::{
     deliveries::Delivery,
+    process::Process,
     server::{NOW, TestServer},
+    support::PATIENCE,
+    world::World,
 };
 
 /// Everything this process logs, whichever test makes it; a test finds its own lines by the ids of its requests.
@@ -193,4 +201,25 @@ async fn deliveries_are_counted_by_what_became_of_them() {
         let counted = value(&after) - value(&before);
         assert!(counted >= more, "{counter}: {counted} in {after}");
     }
+}
+
+#[tokio::test]
+async fn who_never_says_what_it_wants_of_the_metrics_is_let_go() {
+    let world = World::new().await;
+    let settings = [
+        ("METRICS_ADDR", "127.0.0.1:0"),
+        ("IDLE_TIMEOUT", "1"),
+        ("RUST_LOG", "info"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let mut process = Process::start_with(&world, &settings).await;
+    let told = "\"metrics are served\",\"address\":\"";
+    let address = process.program.word_after(told).await;
+    let address = address.split('"').next().unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /metr").await.unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    timeout(PATIENCE, read).await.unwrap().unwrap();
+    assert_eq!(answer, "");
 }
