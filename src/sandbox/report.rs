@@ -123,6 +123,7 @@ impl Report {
     /// Takes the person out of it for good.
     pub(crate) fn redact(&mut self) {
         self.client_reference_id = None;
+        self.files.clear();
         self.whole["client_reference_id"] = Value::Null;
         for check in ["document", "selfie", "id_number", "email", "phone"] {
             let part = self.whole.get_mut(check).and_then(Value::as_object_mut);

@@ -17,7 +17,7 @@ use crate::sandbox::{
     world::World,
 };
 
-/// Stripe lists the last thirty days.
+/// Stripe knows the last thirty days.
 const KEPT_SECONDS: i64 = 30 * 86_400;
 
 static ONLY_EXPAND: [Field; 1] = [EXPAND];
@@ -37,7 +37,7 @@ static LIST_THIN: [Field; 2] = [may("limit", Shape::Number(1, 100)), must("objec
 pub(super) fn retrieve(world: &mut World, call: &Call) -> Result<Value, Refusal> {
     let asked = read(&call.form, &ONLY_EXPAND)?;
     Expand::read(asked.get("expand"), &[], "", call.restricted)?;
-    Ok(found(world, &call.id)?.render(None))
+    Ok(found(world, call, &call.id)?.render(None))
 }
 
 pub(super) fn list(world: &mut World, call: &Call) -> Result<Value, Refusal> {
@@ -56,7 +56,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Result<Value, Refusal> {
             && types.is_none_or(|types| types.iter().any(|kind| *kind == event.kind))
             && delivered.is_none_or(|delivered| delivered == event.waiting.is_empty())
             && in_range(asked.get("created"), event.created)
-            && event.created > second(call.now_ms) - KEPT_SECONDS
+            && is_kept(event, call)
     })?;
     Ok(page.render("/v1/events", |event| event.render(None)))
 }
@@ -64,7 +64,7 @@ pub(super) fn list(world: &mut World, call: &Call) -> Result<Value, Refusal> {
 /// Delivers an event once more, to one endpoint or to all that had it.
 pub(super) fn retry(world: &mut World, call: &Call) -> Result<Value, Refusal> {
     let asked = read(&call.form, &RETRY)?;
-    let rendered = found(world, &call.id)?.render(None);
+    let rendered = found(world, call, &call.id)?.render(None);
     let only = asked.get("webhook_endpoint").and_then(Value::as_str);
     let endpoints: Vec<String> = world
         .endpoints
@@ -88,7 +88,7 @@ pub(super) fn retry(world: &mut World, call: &Call) -> Result<Value, Refusal> {
 pub(super) fn retrieve_thin(world: &mut World, call: &Call) -> Result<Value, Refusal> {
     read(&call.form, &[])?;
     let id = call.id.replacen("evt_test_", "evt_", 1);
-    Ok(found(world, &id)?.render_thin())
+    Ok(found(world, call, &id)?.render_thin())
 }
 
 /// The events of one object, newest first.
@@ -101,7 +101,11 @@ pub(super) fn list_thin(world: &mut World, call: &Call) -> Result<Value, Refusal
     Ok(json!({ "data": data, "next_page_url": null, "previous_page_url": null }))
 }
 
-fn found<'a>(world: &'a World, id: &str) -> Result<&'a Event, Refusal> {
-    let event = world.events.find(id);
+fn is_kept(event: &Event, call: &Call) -> bool {
+    event.created > second(call.now_ms) - KEPT_SECONDS
+}
+
+fn found<'a>(world: &'a World, call: &Call, id: &str) -> Result<&'a Event, Refusal> {
+    let event = world.events.find(id).filter(|event| is_kept(event, call));
     event.ok_or_else(|| Refusal::missing("event", id, "id"))
 }

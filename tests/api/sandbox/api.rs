@@ -3,7 +3,10 @@
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 
-use super::support::{Answer, SESSIONS, TestSandbox, id};
+use super::{
+    contract::restricted,
+    support::{Answer, SESSIONS, TestSandbox, id},
+};
 
 #[tokio::test]
 async fn a_session_is_created_with_everything_it_was_asked_for() {
@@ -155,6 +158,10 @@ async fn redaction_takes_the_person_out_of_session_report_and_events() {
     let form = "type=document&client_reference_id=someone&metadata[who]=someone";
     let session = sandbox.post(SESSIONS, form).await.body;
     sandbox.outcome(&session, "success").await;
+    let reports = sandbox.get("/v1/identity/verification_reports").await.body;
+    let file = &reports["data"][0]["document"]["files"][0];
+    let file = format!("/v1/files/{}", file.as_str().unwrap());
+    assert_eq!(restricted(&sandbox, &file).await.status, 200);
     let path = format!("{SESSIONS}/{}", id(&session));
     let redacting = sandbox.post(&format!("{path}/redact"), "").await.body;
     assert_eq!(redacting["redaction"], json!({ "status": "processing" }));
@@ -174,6 +181,7 @@ async fn redaction_takes_the_person_out_of_session_report_and_events() {
         document["issued_date"],
         json!({ "day": 1, "month": 1, "year": 1 })
     );
+    assert_eq!(restricted(&sandbox, &file).await.status, 404);
     let events = sandbox.get("/v1/events").await;
     assert!(!events.text.contains("someone"));
     assert!(sandbox.post(&path, "metadata[a]=1").await.status == 400);
@@ -472,6 +480,24 @@ async fn files_are_for_restricted_keys_and_links_to_them_for_seconds() {
         .control("/_advance", &json!({ "seconds": 60 }))
         .await;
     assert_eq!(sandbox.http.get(url).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn an_event_is_known_for_thirty_days() {
+    let sandbox = TestSandbox::start().await;
+    sandbox.create().await;
+    let events = sandbox.get("/v1/events").await.body;
+    let event = format!("/v1/events/{}", id(&events["data"][0]));
+    let days = async |days: i64| {
+        let seconds = json!({ "seconds": days * 86_400 });
+        sandbox.control("/_advance", &seconds).await;
+    };
+    days(29).await;
+    assert_eq!(sandbox.get(&event).await.status, 200);
+    days(1).await;
+    let gone = sandbox.get(&event).await;
+    let (status, _, code, _) = gone.error();
+    assert_eq!((status, code), (404, "resource_missing"));
 }
 
 #[tokio::test]

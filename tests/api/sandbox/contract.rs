@@ -99,7 +99,7 @@ impl Contract {
     }
 }
 
-async fn restricted(sandbox: &TestSandbox, path: &str) -> Answer {
+pub(super) async fn restricted(sandbox: &TestSandbox, path: &str) -> Answer {
     let request = sandbox
         .http
         .get(format!("{}{path}", sandbox.base))
