@@ -14,6 +14,7 @@
 //! | [`cli`] | the subcommands |
 //! | [`config`] | typed settings from the environment |
 //! | [`telemetry`] | logs, request ids, metrics |
+//! | [`causes`] | an error with its causes, as a line of the log tells it |
 //! | [`clock`] | the only reader of the wall clock |
 //! | `sandbox` | feature `dev`: a local Stripe |
 //! | `postgres` | feature `dev`: a private Postgres cluster |
@@ -21,6 +22,7 @@
 //! Imports point one way, and `tests/architecture.rs` holds them to it.
 
 pub mod app;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

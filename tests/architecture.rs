@@ -17,15 +17,20 @@ use checker::{Layers, Vendors};
 const LAYERS: Layers = &[
     ("domain", &[]),
     ("stripe", &[]),
+    ("causes", &[]),
     ("clock", &[]),
     ("config", &[]),
     ("telemetry", &[]),
     ("postgres", &[]),
     ("store", &["domain"]),
-    ("verification", &["clock", "domain", "store", "stripe"]),
+    (
+        "verification",
+        &["causes", "clock", "domain", "store", "stripe"],
+    ),
     (
         "jobs",
         &[
+            "causes",
             "clock",
             "config",
             "domain",
@@ -37,6 +42,7 @@ const LAYERS: Layers = &[
     (
         "http",
         &[
+            "causes",
             "clock",
             "config",
             "domain",
@@ -50,6 +56,7 @@ const LAYERS: Layers = &[
     (
         "app",
         &[
+            "causes",
             "clock",
             "config",
             "domain",

@@ -8,6 +8,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{App, Listeners, bind, interrupted, signals::run_until_twice_asked};
 use crate::{
+    causes::causes,
     clock::Clock,
     config::Config,
     postgres::{Cluster, ClusterError, Durability},
@@ -164,7 +165,7 @@ fn run_sandbox(listener: TcpListener, config: &Config, server: SocketAddr) -> Ru
         };
         if let Err(error) = sandbox::serve(listener, settings, stopped).await {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = %causes(&error),
                 "the sandbox ended"
             );
         }

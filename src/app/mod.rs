@@ -23,6 +23,7 @@ use self::crew::Crew;
 pub use self::dev::{database, dev};
 pub use self::{heal::heal, signals::interrupted};
 use crate::{
+    causes::causes,
     clock::Clock,
     config::Config,
     domain::{Allowance, Budget},
@@ -215,9 +216,9 @@ pub async fn serve(config: Config, migrate: bool) -> anyhow::Result<()> {
         app.migrate().await?;
     } else if let Err(error) = app.db.take_over().await {
         // Its migrations may be somebody else's to apply, who takes over with them.
-        let error = &error as &dyn std::error::Error;
+        let error = causes(&error);
         tracing::warn!(
-            error,
+            %error,
             "the database could not be asked whether it was restored"
         );
     }

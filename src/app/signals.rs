@@ -6,6 +6,8 @@ use anyhow::bail;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::causes::causes;
+
 /// Runs something to its end, which the first signal asks for, or until the second one: somebody does not want to wait.
 /// What is in flight then breaks off, as in a crash; nothing that was answered is lost by it.
 pub(super) async fn run_until_twice_asked(
@@ -36,7 +38,7 @@ fn asked(times: usize) -> impl Future<Output = ()> {
         };
         if let Err(error) = heard.await {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = %causes(&error),
                 "cannot hear SIGINT and SIGTERM"
             );
             std::future::pending::<()>().await;

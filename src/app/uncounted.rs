@@ -3,6 +3,7 @@
 use std::{iter::once, sync::Arc};
 
 use crate::{
+    causes::causes,
     config::Config,
     store::{Db, StoreError, count_unknown_policies, count_unknown_realms},
 };
@@ -10,9 +11,9 @@ use crate::{
 /// Warns of verified people whose policy is unknown, and of people whose realm is. Nothing waits for it.
 pub(super) async fn warn(db: Db, config: Arc<Config>) {
     if let Err(error) = look(&db, &config).await {
-        let error = &error as &dyn std::error::Error;
+        let error = causes(&error);
         tracing::info!(
-            error,
+            %error,
             "whether the settings still count everybody could not be looked up"
         );
     }

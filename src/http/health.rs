@@ -11,7 +11,10 @@ use axum::{
 use serde_json::json;
 
 use super::{lifecycle::Lifecycle, state::Site};
-use crate::store::{Db, Readiness};
+use crate::{
+    causes::causes,
+    store::{Db, Readiness},
+};
 
 /// A prober waits a second or so, and an answer is better than its time-out.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -42,8 +45,8 @@ async fn find_obstacle(db: &Db, life: &Lifecycle) -> Option<&'static str> {
         Ok(Ok(Readiness::MigrationsPending)) => Some("migrations_pending"),
         Ok(Ok(Readiness::ReadOnly)) => Some("database_read_only"),
         Ok(Err(error)) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "not ready: the database cannot be asked");
+            let error = causes(&error);
+            tracing::warn!(%error, "not ready: the database cannot be asked");
             Some("database_away")
         }
         Err(_) => Some("database_away"),

@@ -1,6 +1,6 @@
 //! How an error looks: JSON for programs, a problem for backends, a page for people. The only place that words and logs one.
 
-use std::{error::Error as StdError, fmt::Write as _, panic::AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 
 use axum::{
     Json,
@@ -23,6 +23,7 @@ use super::{
     state::Site,
     views::{ErrorPage, SignInPage, Template},
 };
+use crate::causes::causes;
 
 /// In which form an answer is wanted; as an extension of an answer it overrules what the request accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +202,7 @@ fn log(error: &Error) {
     let causes = causes(error);
     match error {
         Error::Upstream(_) | Error::Internal(_) => {
-            tracing::error!(status, code = error.code(), causes, "{error}");
+            tracing::error!(status, code = error.code(), %causes, "{error}");
         }
         // Warned of once, and asked for by a crowd.
         Error::Unavailable { code, source, .. }
@@ -212,20 +213,10 @@ fn log(error: &Error) {
             tracing::debug!(status, code, "{error}");
         }
         Error::Unavailable { .. } => {
-            tracing::warn!(status, code = error.code(), causes, "{error}");
+            tracing::warn!(status, code = error.code(), %causes, "{error}");
         }
         _ => tracing::debug!(status, code = error.code(), "{error}"),
     }
-}
-
-fn causes(error: &Error) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, "{}{error}", if text.is_empty() { "" } else { ": " });
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -260,17 +251,6 @@ mod tests {
             assert_eq!(accepted(&[program]), Shape::Json, "{program}");
         }
         assert_eq!(accepted(&[]), Shape::Json);
-    }
-
-    #[test]
-    fn the_log_gets_every_cause_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("the statement failed")]
-        struct Outer(#[source] std::io::Error);
-
-        let error = Error::internal(Outer(std::io::Error::other("broken pipe")));
-        assert_eq!(causes(&error), "the statement failed: broken pipe");
-        assert_eq!(causes(&Error::NotFound), "");
     }
 
     #[cfg(feature = "dev")]

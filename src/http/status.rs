@@ -24,6 +24,7 @@ use super::{
     views::Known,
 };
 use crate::{
+    causes::causes,
     domain::{Person, UserStatus, advice},
     store::PersonView,
 };
@@ -160,8 +161,8 @@ pub(crate) async fn stream_status(
 fn ask_stripe(starter: Starter, person: Person) {
     tokio::spawn(async move {
         if let Err(error) = starter.verifier.look(&person).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "nobody could look for a stream");
+            let error = causes(&error);
+            tracing::debug!(%error, "nobody could look for a stream");
         }
     });
 }

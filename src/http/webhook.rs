@@ -16,6 +16,7 @@ use super::{
     state::Webhook,
 };
 use crate::{
+    causes::causes,
     stripe::{
         event,
         signature::{self, Authentic, SignatureError},
@@ -57,7 +58,7 @@ async fn receive(webhook: &Webhook, request: Request) -> Result<&'static str, Er
     heard.map(Heard::as_str).map_err(|error| {
         if let Some(times) = webhook.away.pass() {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %causes(&error),
                 times,
                 "deliveries are not taken; Stripe sends them again"
             );

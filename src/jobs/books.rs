@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::verification::Verifier;
+use crate::{causes::causes, verification::Verifier};
 
 /// How late a warning may be; the limits themselves are kept by every start.
 const EVERY: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ pub async fn run_books(verifier: Verifier, shutdown: CancellationToken) {
         if let Err(error) = verifier.keep_books().await {
             // The refresh worker, which asks more often, has told of a database that is away.
             tracing::debug!(
-                error = &error as &dyn std::error::Error,
+                error = %causes(&error),
                 "the budget could not be watched"
             );
         }

@@ -7,8 +7,9 @@ use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{
-    self, Claimed, ClaimedDelivery, Db, Listener, STATUS_CHANNEL, StoreError, Worker,
+use crate::{
+    causes::causes,
+    store::{self, Claimed, ClaimedDelivery, Db, Listener, STATUS_CHANNEL, StoreError, Worker},
 };
 
 /// Longer than any delivery takes, a mail too; a worker that died loses its claims at once.
@@ -62,7 +63,7 @@ pub(super) async fn run<C: Courier>(db: &Db, shutdown: &CancellationToken, couri
             continue;
         };
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = %causes(&error),
             "messages cannot be delivered; the worker goes on trying"
         );
         tokio::select! {
@@ -178,7 +179,7 @@ async fn measure(db: &Db) {
                 .set(u32::try_from(dead).map_or(f64::MAX, f64::from));
         }
         Err(error) => tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = %causes(&error),
             "the messages that wait could not be measured"
         ),
     }

@@ -6,6 +6,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    causes::causes,
     store::{Db, StoreError, Worker},
     verification::Verifier,
 };
@@ -23,7 +24,7 @@ pub async fn run_erasure(verifier: Verifier, db: Db, shutdown: CancellationToken
         };
         // The refresh worker, which asks more often, has told of a database that is away.
         tracing::debug!(
-            error = &error as &dyn std::error::Error,
+            error = %causes(&error),
             "erasures cannot be followed; the worker goes on trying"
         );
         tokio::select! {

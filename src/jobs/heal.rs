@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    causes::causes,
     store::{Db, StoreError, Worker},
     verification::{HealError, HealOrder, Verifier},
 };
@@ -27,7 +28,7 @@ pub async fn run_heal(verifier: Verifier, db: Db, every: Duration, shutdown: Can
         }
         // What went wrong was told by the round, and a database that is away by the refresh worker.
         if let Err(error) = step(&verifier, &db, &mut worker, every, &shutdown).await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "no healing");
+            tracing::debug!(error = %causes(&error), "no healing");
         }
     }
 }

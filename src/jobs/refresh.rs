@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    causes::causes,
     domain::refresh::TRIES_BEFORE_ALARM,
     store::{self, Db, StoreError, Worker},
     verification::Verifier,
@@ -28,9 +29,9 @@ pub async fn run_refresh(verifier: Verifier, db: Db, shutdown: CancellationToken
         if let Err(error) = &step
             && reachable
         {
-            let error = error as &dyn std::error::Error;
+            let error = causes(error);
             tracing::warn!(
-                error,
+                %error,
                 "the refresh worker cannot reach the database; it goes on trying"
             );
         } else if step.is_ok() && !reachable {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    causes::causes,
     config::RetentionConfig,
     store::{self, Db, StoreError},
 };
@@ -63,7 +64,7 @@ pub async fn run_retention(db: Db, keep: RetentionConfig, shutdown: Cancellation
         }
         if let Err(error) = clear_old(&db, &keep, &shutdown).await {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %causes(&error),
                 "what is old could not be cleared away; it is tried again later"
             );
         }

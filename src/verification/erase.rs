@@ -11,6 +11,7 @@ use super::{
     read::{self, Reading},
 };
 use crate::{
+    causes::causes,
     domain::{AttemptId, Redaction, SessionId, Status},
     store::{
         self, ClaimedRedaction, RedactionClaim, RedactionOutcome, StoreError, Tx, Verification,
@@ -262,7 +263,7 @@ fn found_reading(
 
 fn later(error: &StripeError, again: Duration) -> Duration {
     tracing::warn!(
-        error = error as &dyn std::error::Error,
+        error = %causes(error),
         "Stripe could not be asked about an erasure; it is asked again"
     );
     again.max(error.retry_after().unwrap_or_default())

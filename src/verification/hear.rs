@@ -15,6 +15,7 @@ use super::{
     read::{self, Reading},
 };
 use crate::{
+    causes::causes,
     store::{self, EventRecord, Outcome, StoreError},
     stripe::event::Event,
 };
@@ -204,11 +205,11 @@ impl Verifier {
     async fn quarantine(&self, delivery: &Delivery, error: HearError) -> Result<Heard, HearError> {
         let event = &delivery.record.id;
         if !matches!(&error, HearError::Store(store) if store.is_data()) {
-            tracing::error!(error = &error as &dyn std::error::Error, stripe.event = %event, "a delivery cannot be committed");
+            tracing::error!(error = %causes(&error), stripe.event = %event, "a delivery cannot be committed");
             return Err(error);
         }
         tracing::error!(
-            error = &error as &dyn std::error::Error,
+            error = %causes(&error),
             stripe.event = %event,
             "the database refuses this delivery's data; it is kept as quarantined"
         );
@@ -245,7 +246,7 @@ fn is_of_one(error: &HearError) -> bool {
 
 fn tell_failure(deliveries: usize, error: &HearError) {
     tracing::warn!(
-        error = error as &dyn std::error::Error,
+        error = %causes(error),
         deliveries,
         "deliveries could not be committed; Stripe sends them again"
     );

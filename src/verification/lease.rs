@@ -9,6 +9,7 @@ use super::{
     policy::{Change, Policy},
 };
 use crate::{
+    causes::causes,
     domain::{AttemptId, Person, SessionId, Status, UserId},
     store::{self, LockedUser, StoreError, Tx, Verification},
     stripe::CreateSession,
@@ -112,7 +113,7 @@ impl Lease {
         if let (Told::Refused(error), Change::Details(_)) = (told, &self.change) {
             tracing::warn!(
                 verification.id = %self.attempt,
-                error = error as &dyn std::error::Error,
+                error = %causes(error),
                 stripe.request = error.request_id(),
                 "Stripe does not take a person's new details; their session goes on without"
             );

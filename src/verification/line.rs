@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use crate::{
+    causes::causes,
     store::{self, Db},
     stripe::JobLine,
 };
@@ -30,7 +31,7 @@ impl JobLine for SharedLine {
             // Whoever cannot wait for the others does not go before them either: a job can wait.
             place.unwrap_or_else(|error| {
                 tracing::debug!(
-                    error = &error as &dyn std::error::Error,
+                    error = %causes(&error),
                     "no place in the line of jobs"
                 );
                 None

@@ -8,6 +8,7 @@ use super::{
     read,
 };
 use crate::{
+    causes::causes,
     domain::{AttemptId, SessionId, Status},
     store::{self, Owner, StoreError, VerificationView},
     stripe::{Priority, Reply, SessionStatus, StripeError, VerificationSession},
@@ -151,7 +152,7 @@ impl Verifier {
             // The check ended between the two calls, most likely; whatever it is, the wish is not lost.
             SessionStatus::Verified | SessionStatus::RequiresInput if act == Act::Redact => {
                 tracing::warn!(
-                    error = refused as &dyn std::error::Error,
+                    error = %causes(refused),
                     stripe.request = refused.request_id(),
                     stripe.session = %session,
                     "Stripe does not erase a session that nothing is checked of any more; it is asked again"
@@ -211,18 +212,18 @@ impl Act {
 
 /// Logs what Stripe said, once.
 fn refusal(error: &StripeError) -> ManageError {
-    let chain = error as &dyn std::error::Error;
+    let chain = causes(error);
     let request = error.request_id();
     if let Some(retry_after) = error.retry_after() {
         tracing::warn!(
-            error = chain,
+            error = %chain,
             stripe.request = request,
             "Stripe was not to be had"
         );
         return ManageError::Unreachable { retry_after };
     }
     tracing::error!(
-        error = chain,
+        error = %chain,
         stripe.request = request,
         "Stripe refuses a call; the request id leads to its reason in the Dashboard, under Developers, Logs"
     );
@@ -231,8 +232,8 @@ fn refusal(error: &StripeError) -> ManageError {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn store_failure(error: StoreError) -> ManageError {
-    let chain = &error as &dyn std::error::Error;
-    tracing::error!(error = chain, "a verification could not be read or saved");
+    let chain = causes(&error);
+    tracing::error!(error = %chain, "a verification could not be read or saved");
     if error.is_unavailable() {
         ManageError::Unavailable
     } else {

@@ -21,6 +21,7 @@ use super::{
     turn::{Turn, Wish, is_over},
 };
 use crate::{
+    causes::causes,
     domain::{SessionId, Status},
     store::{self, StoreError, Verification},
     stripe::{Reply, SessionStatus, StripeError, VerificationSession},
@@ -284,7 +285,7 @@ fn busy() -> StartError {
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 pub(super) fn store_failure(error: StoreError) -> StartError {
     tracing::error!(
-        error = &error as &dyn std::error::Error,
+        error = %causes(&error),
         "a start could not be saved"
     );
     if error.is_unavailable() {

@@ -10,6 +10,7 @@ use super::{
     read::{self, Reading},
 };
 use crate::{
+    causes::causes,
     domain::{Person, SessionId, refresh::backoff},
     store::{self, Claim, RefreshClaim, StoreError},
     stripe::{Priority, StripeError},
@@ -46,7 +47,7 @@ impl Verifier {
             let cause = "read because the person waits";
             if let Err(error) = this.read_claimed(&claim, Priority::Person, cause).await {
                 tracing::warn!(
-                    error = error.as_ref() as &dyn std::error::Error,
+                    error = %causes(error.as_ref()),
                     stripe.session = %claim.session,
                     "Stripe could not be asked for a person who waits"
                 );
@@ -87,7 +88,7 @@ impl Verifier {
             .saturating_add(1);
         let delay = backoff(tries, rand::random());
         tracing::warn!(
-            error = error.as_ref() as &dyn std::error::Error,
+            error = %causes(error.as_ref()),
             stripe.session = %claim.session,
             tries,
             again_in_s = delay.as_secs(),
@@ -96,7 +97,7 @@ impl Verifier {
         if let Err(error) = store::defer_refresh(&self.db, claim.attempt, delay).await {
             // The claim runs out by itself.
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %causes(&error),
                 "a refresh could not be put off"
             );
         }

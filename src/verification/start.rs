@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::{Verifier, policy::Policy};
 use crate::{
+    causes::causes,
     domain::{AttemptId, Client, Person, SessionId, UserId},
     store::{self, StoreError},
     stripe::{Priority, StripeError},
@@ -179,17 +180,17 @@ impl Verifier {
 
 /// Logs what Stripe said, once, and tells the caller what it means for the person.
 pub(super) fn refusal(error: &StripeError) -> StartError {
-    let chain = error as &dyn std::error::Error;
+    let chain = causes(error);
     if let Some(retry_after) = error.retry_after() {
         tracing::warn!(
-            error = chain,
+            error = %chain,
             stripe.request = error.request_id(),
             "Stripe was not to be had"
         );
         return StartError::Unreachable { retry_after };
     }
     tracing::error!(
-        error = chain,
+        error = %chain,
         stripe.request = error.request_id(),
         "Stripe refuses a call; the request id leads to its reason in the Dashboard, under Developers, Logs"
     );

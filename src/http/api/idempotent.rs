@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Backend, read};
 use crate::{
+    causes::causes,
     http::error::Error,
     store::{self, Call, Repeat},
 };
@@ -134,8 +135,8 @@ impl Claimed {
             if let (Err(_), Some(held)) = (&done, &self.key)
                 && let Err(error) = store::release_call(&self.backend.db, held.call()).await
             {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "a call's idempotency key could not be given back");
+                let error = causes(&error);
+                tracing::warn!(%error, "a call's idempotency key could not be given back");
             }
             done
         });

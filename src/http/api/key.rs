@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Backend, read};
 use crate::{
+    causes::causes,
     domain::{KeyText, Scope},
     http::error::Error,
     store::{self, ApiKeyRecord},
@@ -84,7 +85,7 @@ where
         {
             // Worth knowing, but no reason to refuse the call.
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %causes(&error),
                 "a key's use could not be noted"
             );
         }

@@ -13,7 +13,7 @@ use tokio::sync::Mutex as Gate;
 use url::{Host, Url};
 
 use super::keys::KeySet;
-use crate::clock::Clock;
+use crate::{causes::causes, clock::Clock};
 
 /// A person waits for it.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -162,7 +162,7 @@ impl Shared {
             }
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %causes(&error),
                     "the issuer's keys are not to be had: tokens signed with a key we do not know are refused"
                 );
                 error.as_str()

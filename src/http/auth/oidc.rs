@@ -24,6 +24,7 @@ use super::{
     jwks::{is_loopback, is_within},
 };
 use crate::{
+    causes::causes,
     clock::Clock,
     config::OidcConfig,
     domain::{Person, Token},
@@ -283,7 +284,7 @@ impl Shared {
             Ok(description) => Some(description),
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %causes(&error),
                     "the identity provider does not say how to sign in"
                 );
                 None

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::report::{HealReport, HealedBy};
 use super::{HearError, Verifier};
 use crate::{
+    causes::causes,
     domain::{SessionId, refresh::backoff},
     store::{self, Ending, HealTimes, Healer, HealingRecord, ShownSession, Standing, StoreError},
     stripe::{List, Reply, StripeError},
@@ -188,17 +189,16 @@ impl Round<'_> {
                 Ok(self.report)
             }
             Err(error) => {
-                let chain = &error as &dyn std::error::Error;
                 // Once, however long it lasts and whichever process tries.
                 if tries == 0 && !matches!(error, HealError::Interrupted) {
                     tracing::warn!(
-                        error = chain,
+                        error = %causes(&error),
                         again_in_s = after,
                         "what deliveries missed cannot be looked for; it is tried again"
                     );
                 } else {
                     tracing::debug!(
-                        error = chain,
+                        error = %causes(&error),
                         again_in_s = after,
                         "a round was not finished"
                     );

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{A_COMMIT, A_PAGE, HealError, HealedBy, Round, next_page, report::count};
 use crate::{
+    causes::causes,
     domain::{Redaction, SessionId},
     store::{self, ShownSession, StoreError},
     stripe::{AsOf, Created, ListSessions, Page, Priority, SessionStatus, VerificationSession},
@@ -116,7 +117,7 @@ impl Round<'_> {
                     if let [reading] = part {
                         self.report.unreadable(1);
                         tracing::error!(
-                            error = &error as &dyn std::error::Error,
+                            error = %causes(&error),
                             stripe.session = %reading.session,
                             "what Stripe lists of this session cannot be saved; it is left out"
                         );
