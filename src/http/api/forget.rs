@@ -30,7 +30,8 @@ pub(crate) struct ErasureAnswer {
 
 /// Forget a person
 ///
-/// For good: from the answer on nothing of them is here but what leads to nobody, and no event tells of them any more.
+/// For good: from the answer on nothing of them is here but what leads to nobody, and no event tells of them any more,
+/// but for one that is being delivered at that very moment.
 /// Stripe is asked to erase each of their verifications, those that are being checked once that is over. Who comes by
 /// the same id later is a new person. A repeated call finds nobody.
 #[utoipa::path(
