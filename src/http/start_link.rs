@@ -83,6 +83,13 @@ pub(crate) async fn follow_link(
         return say(&site, &Link::Unknown);
     };
     let (session, mark) = (door.cookie.read(&headers), door.cookie.read_mark(&headers));
+    if session.is_none() && mark.is_none() {
+        // It was given one with the page. A session's it would not keep either, and the link would be spent for nothing.
+        return match within(door.verifier.look_at_link(&token, None)).await? {
+            Link::Ready(asked) => page(&site, LinkState::NoCookies, &asked),
+            link => say(&site, &link),
+        };
+    }
     let brought = Brought {
         session: session.as_ref(),
         mark: mark.as_ref(),
@@ -137,7 +144,7 @@ fn page(site: &Site, state: LinkState, asked: &Asked) -> Result<Response, Error>
         LinkState::Ready => StatusCode::OK,
         LinkState::Used | LinkState::Expired => StatusCode::GONE,
         LinkState::Unknown => StatusCode::NOT_FOUND,
-        LinkState::Refused => StatusCode::FORBIDDEN,
+        LinkState::Refused | LinkState::NoCookies => StatusCode::FORBIDDEN,
     };
     Ok(response)
 }

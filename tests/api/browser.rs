@@ -71,8 +71,11 @@ impl<'a> Browser<'a> {
         self.send(request.header("accept", HTML)).await
     }
 
-    /// Presses a button on a page of ours.
+    /// Presses a button on a page of ours, which it has read.
     pub(crate) async fn press(&mut self, path: &str) -> Response {
+        if path.starts_with("/start/") && self.mark.is_none() {
+            self.get(path).await;
+        }
         let request = self.request(Method::POST, path);
         let request = request.header("accept", HTML);
         self.send(request.header("sec-fetch-site", "same-origin"))

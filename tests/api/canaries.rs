@@ -800,12 +800,14 @@ impl Walk {
         plant_tokens(&pool, &link, &cookie).await;
         let html = ("Accept", "text/html");
         let own = ("Sec-Fetch-Site", "same-origin");
+        let mark = format!("__Host-verigate-mark={}", token("requestmark"));
+        let mark = ("Cookie", &*mark);
         for (line, headers, status) in [
             (format!("GET /start/{link}"), vec![html], 200),
             (format!("HEAD /start/{link}"), vec![html], 200),
             (format!("PUT /start/{link}"), vec![html], 405),
             (format!("POST /start/{link}"), vec![html], 403),
-            (format!("POST /start/{link}"), vec![html, own], 303),
+            (format!("POST /start/{link}"), vec![html, own, mark], 303),
             (format!("POST /start/{link}"), vec![html, own], 410),
             (format!("GET /start/{link}"), vec![html], 410),
             (format!("GET /start/{link}/{link}"), vec![html], 404),

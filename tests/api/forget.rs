@@ -201,9 +201,13 @@ async fn hand_over(api: &Api, who: &str) {
     let handed = v1::answer(request.json(&wanted)).await;
     assert_eq!(handed.status, 201, "{handed:?}");
     let link = handed.body["url"].as_str().unwrap();
+    let looked = api.gateway.http.get(link).send().await.unwrap();
+    let mark = looked.headers()["set-cookie"].to_str().unwrap();
+    let (mark, _) = mark.split_once(';').unwrap();
     let followed = api.gateway.http.post(link);
     let followed = followed
         .header("sec-fetch-site", "same-origin")
+        .header("cookie", mark)
         .send()
         .await;
     assert_eq!(followed.unwrap().status(), 303);

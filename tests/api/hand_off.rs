@@ -210,6 +210,33 @@ async fn looking_at_a_link_burns_nothing_however_it_is_done() {
     assert_eq!(followed.status(), StatusCode::SEE_OTHER);
 }
 
+#[tokio::test]
+async fn a_browser_that_keeps_no_cookies_is_told_so_and_spends_no_link() {
+    let server = server_with_a_home().await;
+    let link = path(&server.hand_off("ada").await);
+    server.get(&link).send().await.unwrap();
+    for _ in 0..2 {
+        let pressed = server
+            .post(&link)
+            .header("sec-fetch-site", "same-origin")
+            .header("accept", "text/html");
+        let pressed = pressed.send().await.unwrap();
+        assert_eq!(pressed.status(), StatusCode::FORBIDDEN);
+        assert!(!pressed.headers().contains_key("set-cookie"));
+        let page = pressed.text().await.unwrap();
+        for words in [
+            "Your browser keeps no cookies",
+            "The link still works",
+            "href=\"\">Open the link again",
+        ] {
+            assert!(page.contains(words), "no {words:?} in {page}");
+        }
+    }
+    assert_eq!(done(&server).await, (0, 0));
+    let followed = Browser::new(&server).press(&link).await;
+    assert_eq!(followed.status(), StatusCode::SEE_OTHER);
+}
+
 /// What a browser that was not signed in by it gets of a link, looking and pressing.
 async fn assert_broken(server: &TestServer, link: &str, status: StatusCode, heading: &str) {
     let before = done(server).await;

@@ -97,6 +97,7 @@ fn links(full: &Chrome, spare: &Chrome) -> Result<Vec<(String, String)>, askama:
         ("expired", LinkState::Expired, None),
         ("unknown", LinkState::Unknown, None),
         ("refused", LinkState::Refused, None),
+        ("no-cookies", LinkState::NoCookies, None),
     ] {
         for (spared, chrome) in [("", full), ("-spare", spare)] {
             let page = LinkPage {

@@ -31,6 +31,8 @@ pub(crate) enum LinkState {
     Unknown,
     /// The browser did not say that the button was pressed on our page.
     Refused,
+    /// The browser did not bring back the cookie that it was given with the page.
+    NoCookies,
 }
 
 impl LinkState {
@@ -48,6 +50,7 @@ impl LinkPage<'_> {
             LinkState::Expired => "This link is no longer valid",
             LinkState::Unknown => "This link does not work",
             LinkState::Refused => "We could not tell who pressed the button",
+            LinkState::NoCookies => "Your browser keeps no cookies",
         }
     }
 
@@ -72,6 +75,9 @@ impl LinkPage<'_> {
             .into(),
             LinkState::Refused => "For your safety, a link goes on only when its button is pressed on our own page, \
                  and your browser did not say so. The link still works: open it again, if need be in a newer browser."
+                .into(),
+            LinkState::NoCookies => "It takes one to know that it is still you, and it is used for nothing else. Allow \
+                 cookies for this page, or open the link in another browser. The link still works."
                 .into(),
         }
     }
