@@ -92,8 +92,9 @@ async fn what_happens_to_a_person_is_told_in_order_and_whole() {
     assert_eq!(numbers, expected, "{events:#?}");
     let all = api.get("/v1/events?limit=100").await.body;
     assert_eq!(all["data"], json!(events), "however large the pages are");
-    let (later, same) = read_on(&api, "limit=2", cursor.as_deref()).await;
-    assert_eq!((later, same), (Vec::new(), cursor), "nothing comes twice");
+    // The cursor goes on with whatever else is written in the cluster.
+    let (later, _) = read_on(&api, "limit=2", cursor.as_deref()).await;
+    assert_eq!(later, [Value::Null; 0], "nothing comes twice");
 }
 
 #[tokio::test]
